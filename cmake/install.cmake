@@ -1,0 +1,2 @@
+include(GNUInstallDirs)
+install(TARGETS subquad LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -1,0 +1,17 @@
+# The library (shared and static) and the program.
+file(WRITE ${CMAKE_BINARY_DIR}/empty.c "typedef int sq_empty;\n")
+foreach(layer ${SQ_LAYERS})
+  list(APPEND SQ_WHOLE "$<LINK_LIBRARY:WHOLE_ARCHIVE,${layer}>")
+endforeach()
+add_library(subquad SHARED ${CMAKE_BINARY_DIR}/empty.c)
+target_include_directories(subquad PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
+target_link_libraries(subquad PRIVATE ${SQ_WHOLE})
+set_target_properties(subquad PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+
+file(GLOB cli_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cli/*.c)
+if(cli_sources)
+  add_executable(subquad-cli ${cli_sources})
+  set_target_properties(subquad-cli PROPERTIES OUTPUT_NAME subquad)
+  target_include_directories(subquad-cli PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/cli)
+  target_link_libraries(subquad-cli PRIVATE subquad m)
+endif()

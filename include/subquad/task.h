@@ -1,0 +1,104 @@
+/* A task file: the data, the model, the training, the comparison. Train one model on it, predict with a trained one. */
+#ifndef SUBQUAD_TASK_H
+#define SUBQUAD_TASK_H
+
+#include "subquad/attention.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sq_task sq_task;       /* not for use by two threads at once */
+
+/* Every key is checked: an unknown one is SQ_NOT_FOUND with file:line:column and the nearest known key. */
+SQ_API sq_status sq_task_load(sq_task **task, const char *path, sq_error *error);
+/* path is dotted, as in the file: "train.epochs", "model.width", "attention.performer.features", "data.max_length". */
+SQ_API sq_status sq_task_set(sq_task *task, const char *path, const char *value, sq_error *error);
+SQ_API const char *sq_task_get(sq_task *task, const char *path);         /* value as text, NULL if unknown; valid until the next call */
+SQ_API void sq_task_destroy(sq_task **task);
+/* The complete task as YAML with every default filled in. Free with sq_text_free. */
+SQ_API sq_status sq_task_yaml(const sq_task *task, char **yaml, sq_error *error);
+SQ_API void sq_text_free(char **text);
+/* Options of the sections "model", "train", "compare", by index, for help texts. SQ_NOT_FOUND past the end. */
+SQ_API sq_status sq_task_option(const char *section, int index, sq_option_info *info);
+
+/* ---- progress ---- */
+
+typedef struct sq_progress {
+    const char *stage;                /* "reading", "training", "testing", "sweep", "report" */
+    const char *mechanism;            /* NULL while reading */
+    uint64_t seed;
+    int64_t done, total;              /* of this stage: rows (total 0: unknown), steps, cases */
+    int64_t epoch, epochs;
+    double loss;                      /* running mean of the epoch; NaN if none yet */
+    const char *metric;               /* NULL until the first validation */
+    double validation;                /* best validation metric so far; NaN if none */
+    double seconds, seconds_left;     /* of the whole call; left is NaN while unknown */
+    const char *message;              /* a line to show, or NULL: warnings, "diverged", "resumed at step ..." */
+} sq_progress;
+typedef void (*sq_progress_fn)(void *user, const sq_progress *progress);
+
+/* ---- train ---- */
+
+#define SQ_MAX_CLASSES 64
+
+typedef struct sq_quality {
+    double accuracy, auc, f1, log_loss;   /* auc and f1: of class 1 when there are two classes, else macro average, one against rest */
+} sq_quality;
+
+typedef struct sq_epoch {
+    int64_t epoch, step;
+    double train_loss, validation_loss, seconds;   /* seconds: training only */
+    sq_quality validation;
+} sq_epoch;
+
+typedef struct sq_run_result {
+    char mechanism[64];
+    uint64_t seed;
+    bool diverged;                        /* the loss was not finite; the qualities are those of the last good epoch, or NaN */
+    sq_quality test, validation;          /* at the best epoch */
+    int64_t parameters, epochs, steps, best_epoch;
+    double epoch_seconds;                 /* median */
+    double clients_per_second, tokens_per_second;      /* inference on the test split */
+    size_t train_peak_bytes, inference_peak_bytes;     /* exact, own allocator */
+    size_t train_resident_bytes;
+    int class_count;
+    int64_t confusion[SQ_MAX_CLASSES * SQ_MAX_CLASSES]; /* [true * class_count + predicted], test */
+    int epoch_count;
+    sq_epoch *curve;                      /* [epoch_count]; freed by sq_run_result_clear */
+} sq_run_result;
+SQ_API void sq_run_result_clear(sq_run_result *result);
+
+typedef struct sq_train_options {
+    const char *mechanism;            /* a registry name, or "gru", "logistic" */
+    const char *folder;               /* run folder; must be empty or absent unless resume */
+    uint64_t seed;
+    int threads;                      /* 0: all */
+    bool resume;
+    sq_progress_fn progress;          /* may be NULL */
+    void *user;
+    sq_stop_flag *stop;               /* may be NULL */
+} sq_train_options;
+
+/* Leaves config.yaml, schema.json, model.safetensors, checkpoint/, metrics.csv, result.json and TensorBoard events in the folder. */
+SQ_API sq_status sq_train(const sq_task *task, const sq_train_options *options, sq_run_result *result, sq_error *error);
+
+/* ---- predict ---- */
+
+typedef struct sq_classifier sq_classifier;
+SQ_API sq_status sq_classifier_open(sq_classifier **classifier, const char *run_folder, int threads, sq_error *error);
+SQ_API int sq_classifier_class_count(const sq_classifier *classifier);
+SQ_API const char *sq_classifier_class_name(const sq_classifier *classifier, int index);
+/* Every client of a table of the training table's form (labels not needed), in file order: probabilities sum to 1. */
+typedef sq_status (*sq_prediction_fn)(void *user, const char *id, const float *probabilities, int class_count);
+SQ_API sq_status sq_classifier_predict(sq_classifier *classifier, const char *table, sq_prediction_fn each, void *user,
+                                       sq_stop_flag *stop, sq_error *error);
+SQ_API void sq_classifier_destroy(sq_classifier **classifier);
+/* The same into a CSV "id,p_CLASS,...": written whole or not at all. */
+SQ_API sq_status sq_predict_file(const char *run_folder, const char *table, const char *output, int threads, sq_stop_flag *stop,
+                                 int64_t *clients, sq_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

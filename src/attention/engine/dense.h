@@ -1,0 +1,38 @@
+/* Dense engine: exact attention of one head by tiles with a running maximum and sum; never a T x N matrix.
+ *   out[i] = sum_j p_ij v_j,  p_ij = exp(s_ij - lse_i),  s_ij = scale q_i . k_j over visible j
+ * causal: j <= i. A row without a visible key gives zeros, lse = -inf, and zero gradient. Backward recomputes tiles from lse.
+ * O(T N (D+M)) time, O(tile) workspace. Used by softmax, Linformer, Nystroem's factors, Perceiver, clustered, ...
+ */
+#ifndef SQ_ATTENTION_ENGINE_DENSE_H
+#define SQ_ATTENTION_ENGINE_DENSE_H
+
+#include "attention/kind.h"
+
+typedef struct sq_dense {
+    int64_t T, N, D, M;
+    float scale;
+    bool causal;
+    const float *q, *k, *v;            /* [T,D] [N,D] [N,M] */
+    int64_t q_row, k_row, v_row;
+    const uint8_t *key_keep;           /* [N] or NULL */
+    const uint8_t *pair_keep;          /* [T, pair_row] or NULL */
+    int64_t pair_row;
+    float *out;                        /* [T,M] */
+    int64_t out_row;
+    float *lse;                        /* [T] natural log of the sum of exp(s_ij); NULL in a forward nobody differentiates */
+} sq_dense;
+
+typedef struct sq_dense_gradients {
+    const float *dout;                 /* [T,M] */
+    int64_t dout_row;
+    float *dq, *dk, *dv;               /* [T,D] [N,D] [N,M] */
+    int64_t dq_row, dk_row, dv_row;
+    bool accumulate_kv;                /* dk, dv are added to (grouped heads); else overwritten. dq is always overwritten */
+} sq_dense_gradients;
+
+/* Workspace bytes for one head (multiples of 64), from the largest T and N that will be run. */
+size_t sq__dense_workspace(int64_t T, int64_t N, int64_t D, int64_t M, sq_pass pass);
+void sq__dense_forward(const sq_dense *dense, const sq_kernels *kernels, void *workspace);
+void sq__dense_backward(const sq_dense *dense, const sq_dense_gradients *gradients, const sq_kernels *kernels, void *workspace);
+
+#endif

@@ -1,0 +1,106 @@
+/* Reverse-mode differentiation: a tape of variables over one table of operations (shape rule, forward, vector-Jacobian product).
+ * Depends on attention, kernels, base.
+ *
+ * Operations run at once and append to the tape. Values and gradients live in the tape's arena and die with sq__tape_reset;
+ * parameters live outside and are entered with sq__tape_parameter. The first failure (out of memory, shape) is kept in the tape and
+ * later operations return NULL quietly: check sq__tape_status once after building. Float32, contiguous, row-major.
+ */
+#ifndef SQ_AUTOGRAD_TAPE_H
+#define SQ_AUTOGRAD_TAPE_H
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "subquad/attention.h"
+
+#define SQ_MAX_RANK 5
+
+typedef struct sq_tape sq_tape;
+
+typedef struct sq_var {
+    int rank;
+    int64_t shape[SQ_MAX_RANK];
+    int64_t count;                     /* product of shape */
+    float *value;
+    float *gradient;                   /* NULL until backward reaches it; parameters: caller's buffer, ADDED to */
+    bool needs_gradient;
+} sq_var;
+
+/* A named tensor of a model: value and gradient buffers owned by the model. */
+typedef struct sq_parameter {
+    char name[96];                     /* "encoder.0.attention.query.weight" */
+    int rank;
+    int64_t shape[4];
+    int64_t count;
+    float *value, *gradient;           /* gradient NULL when not trainable */
+    bool trainable;
+    bool decay;                        /* weight decay applies (matrices yes; biases, norms, embeddings no) */
+} sq_parameter;
+
+sq_tape *sq__tape_create(bool record);               /* record false: inference, nothing kept for backward */
+void sq__tape_destroy(sq_tape *tape);                /* NULL allowed */
+void sq__tape_reset(sq_tape *tape);                  /* drops all variables */
+sq_status sq__tape_status(const sq_tape *tape, sq_error *error);
+void sq__tape_mode(sq_tape *tape, bool training, uint64_t seed, uint64_t step);   /* dropout and draws are keyed by (seed, step, place on the tape) */
+
+sq_var *sq__tape_input(sq_tape *tape, int rank, const int64_t *shape, const float *value, bool needs_gradient);  /* borrows value */
+sq_var *sq__tape_parameter(sq_tape *tape, sq_parameter *parameter);
+/* Gradient of sum(var * seed) for every variable; seed NULL: ones (for a scalar loss). */
+sq_status sq__tape_backward(sq_tape *tape, sq_var *var, const float *seed, sq_error *error);
+
+/* ---- operations (ops.c has the table; each has a gradient check) ---- */
+
+sq_var *sq__linear(sq_tape *tape, sq_var *x, sq_var *weight, sq_var *bias);        /* [...,in] [out,in] [out]|NULL -> [...,out] */
+sq_var *sq__matmul(sq_tape *tape, sq_var *a, sq_var *b);                           /* [m,k] [k,n] -> [m,n] */
+sq_var *sq__add(sq_tape *tape, sq_var *a, sq_var *b);                              /* b may lack leading dimensions of a (broadcast) */
+sq_var *sq__subtract(sq_tape *tape, sq_var *a, sq_var *b);
+sq_var *sq__multiply(sq_tape *tape, sq_var *a, sq_var *b);                         /* same broadcast rule as add */
+sq_var *sq__scale(sq_tape *tape, sq_var *x, float factor);
+typedef enum sq_activation { SQ_IDENTITY, SQ_RELU, SQ_GELU, SQ_GELU_TANH, SQ_QUICK_GELU, SQ_SIGMOID, SQ_TANH, SQ_SILU, SQ_ELU,
+                             SQ_SOFTPLUS, SQ_LEAKY_RELU, SQ_ACTIVATION_COUNT } sq_activation;
+const char *sq__activation_name(sq_activation activation);
+sq_var *sq__activate(sq_tape *tape, sq_var *x, sq_activation activation);
+sq_var *sq__softmax(sq_tape *tape, sq_var *x);                                     /* last axis */
+sq_var *sq__log_softmax(sq_tape *tape, sq_var *x);
+sq_var *sq__glu(sq_tape *tape, sq_var *x);                                         /* [...,2n] -> [...,n]: a sigmoid(b) */
+sq_var *sq__layer_norm(sq_tape *tape, sq_var *x, sq_var *weight, sq_var *bias, float eps);
+sq_var *sq__rms_norm(sq_tape *tape, sq_var *x, sq_var *weight, float eps);
+sq_var *sq__group_norm(sq_tape *tape, sq_var *x, sq_var *weight, sq_var *bias, int groups, float eps);  /* [B,C,L...] */
+sq_var *sq__dropout(sq_tape *tape, sq_var *x, float p);                            /* identity unless training */
+sq_var *sq__embedding(sq_tape *tape, sq_var *table, const int32_t *ids, int rank, const int64_t *shape);  /* [V,E] -> [shape...,E]; borrows ids; id < 0: zeros */
+sq_var *sq__concatenate(sq_tape *tape, sq_var *const *parts, int count);           /* last axis */
+sq_var *sq__slice(sq_tape *tape, sq_var *x, int64_t start, int64_t length);        /* last axis */
+sq_var *sq__reshape(sq_tape *tape, sq_var *x, int rank, const int64_t *shape);     /* shares memory */
+sq_var *sq__prepend(sq_tape *tape, sq_var *token, sq_var *x);                      /* [E] before [B,T,E] -> [B,T+1,E] */
+sq_var *sq__sum(sq_tape *tape, sq_var *x);                                         /* -> scalar [1] */
+
+/* Pooling of [B,T,E] over the valid rows -> [B,E]. */
+typedef enum sq_pooling { SQ_POOL_MEAN, SQ_POOL_LAST, SQ_POOL_CLASS, SQ_POOL_MAX } sq_pooling;   /* class: row 0 */
+sq_var *sq__pool(sq_tape *tape, sq_var *x, const int32_t *lengths, sq_pooling pooling);
+
+/* Attention by a plan. q [B,T,H*D], k [B,N,Hk*D], v [B,N,Hk*M] -> [B,T,H*M]. tensors: one variable per mechanism tensor.
+ * auxiliary (may be NULL) receives a scalar variable: the mechanism's regulariser. Borrows plan and lengths until reset. */
+typedef struct sq_attention_inputs {
+    sq_var *q, *k, *v;
+    sq_var *packed;                    /* instead of q, k, v: [B,T,(H*D)+(Hk*D)+(Hk*M)] of one projection (self attention, no copy) */
+    sq_var *const *tensors;
+    const int32_t *lengths, *query_lengths;
+    const uint8_t *key_keep, *pair_keep;
+    sq_var **auxiliary;
+} sq_attention_inputs;
+sq_var *sq__attention(sq_tape *tape, const sq_attention *plan, const sq_attention_inputs *inputs);
+
+/* One direction of a gated recurrent layer over x [B,T,I], gate order r, z, n as in torch.nn.GRU; returns every state [B,T,H].
+ * Steps beyond a length are neither read nor written (0); reverse starts at each sequence's own end. initial [B,H] or NULL. */
+sq_var *sq__gru(sq_tape *tape, sq_var *x, sq_var *weight_ih, sq_var *weight_hh, sq_var *bias_ih, sq_var *bias_hh, sq_var *initial,
+                const int32_t *lengths, bool reverse, sq_var **last);
+
+/* Losses -> scalar [1]. */
+typedef struct sq_cross_entropy {
+    float label_smoothing;
+    const float *class_weights;        /* [V] or NULL */
+    int32_t ignore;                    /* target that is skipped; -100 as usual */
+    bool sum;                          /* false: mean over kept rows (weighted by w_y) */
+} sq_cross_entropy;
+sq_var *sq__cross_entropy(sq_tape *tape, sq_var *logits, const int32_t *targets, const sq_cross_entropy *options);  /* [R,V] */
+
+#endif

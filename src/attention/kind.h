@@ -47,7 +47,8 @@ typedef struct sq_attention_kind {
     sq_status (*validate)(const void *config, const sq_problem *problem, sq_error *error);
     /* Tensors of the mechanism: fills infos (when not NULL) and returns their number. Shapes depend on max_length, never on N or T. May be NULL. */
     int (*tensors)(const void *config, const sq_problem *problem, sq_attention_tensor *infos);
-    void (*tensor_init)(const void *config, const sq_problem *problem, int index, uint64_t seed, uint64_t draw, float *data);
+    /* May allocate; fails only for lack of memory. */
+    sq_status (*tensor_init)(const void *config, const sq_problem *problem, int index, uint64_t seed, uint64_t draw, float *data);
     void (*sizes)(const void *config, const sq_problem *problem, sq_sizes *sizes);
     /* Fill constants once, at creation; may allocate. May be NULL. */
     sq_status (*prepare)(const void *config, const sq_problem *problem, void *constants, sq_error *error);

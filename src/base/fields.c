@@ -111,6 +111,13 @@ sq_status sq__fields_set(const sq_field *fields, void *config, const char *owner
     return sq__fail(error, SQ_NOT_FOUND, "%s has no option '%s'%s", owner, name, sq__did_you_mean(name, names, count, near, sizeof near));
 }
 
+void sq__field_info(const sq_field *field, sq_option_info *info)
+{
+    static const sq_option_type types[] = { [SQ_FIELD_INT] = SQ_OPTION_INT, [SQ_FIELD_FLOAT] = SQ_OPTION_FLOAT, [SQ_FIELD_BOOL] = SQ_OPTION_BOOL,
+                                            [SQ_FIELD_CHOICE] = SQ_OPTION_CHOICE, [SQ_FIELD_TEXT] = SQ_OPTION_TEXT };
+    *info = (sq_option_info){ field->name, field->help, types[field->type], field->initial, field->minimum, field->maximum, field->choices };
+}
+
 const char *sq__fields_format(const sq_field *field, const void *config, char *buffer, size_t size)
 {
     const void *at = (const char *)config + field->offset;

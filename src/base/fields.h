@@ -4,6 +4,7 @@
 #define SQ_BASE_FIELDS_H
 
 #include "base/status.h"
+#include "subquad/attention.h"   /* sq_option_info: how a field shows in public */
 
 typedef enum sq_field_type { SQ_FIELD_INT, SQ_FIELD_FLOAT, SQ_FIELD_BOOL, SQ_FIELD_CHOICE, SQ_FIELD_TEXT } sq_field_type;
 
@@ -32,6 +33,7 @@ void sq__fields_defaults(const sq_field *fields, void *config);
 const sq_field *sq__fields_find(const sq_field *fields, const char *name);      /* '-' and '_' are equal; NULL if absent */
 /* owner names the thing in messages: "performer". Unknown name: SQ_NOT_FOUND with the nearest; bad value: SQ_INVALID. */
 sq_status sq__fields_set(const sq_field *fields, void *config, const char *owner, const char *name, const char *value, sq_error *error);
+void sq__field_info(const sq_field *field, sq_option_info *info);   /* the public face of a field */
 /* The current value as text that sq__fields_set reads back to the same bits. Returns buffer. */
 const char *sq__fields_format(const sq_field *field, const void *config, char *buffer, size_t size);
 

@@ -1,0 +1,12 @@
+/* The rows of the registry, one per mechanism file. Only registry.c includes this. */
+#ifndef SQ_ATTENTION_REGISTRY_H
+#define SQ_ATTENTION_REGISTRY_H
+
+#include "attention/kind.h"
+
+extern const sq_attention_kind sq__attention_softmax;
+extern const sq_attention_kind sq__attention_linformer;
+extern const sq_attention_kind sq__attention_performer;
+extern const sq_attention_kind sq__attention_infinite_former;
+
+#endif

@@ -1,6 +1,7 @@
 # sq_layer(name USES layer... LINKS library...): the sources of src/<name> as a static library that sees only the layers it names.
 # ISA files carry their own flags: *_avx2.c, *_avx512.c.
 set(SQ_LAYERS "" CACHE INTERNAL "")
+set(SQ_LAYER_LINKS "" CACHE INTERNAL "")
 function(sq_layer name)
   cmake_parse_arguments(LAYER "" "" "USES;LINKS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c)
@@ -28,4 +29,5 @@ function(sq_layer name)
     target_link_libraries(sq_${name} ${scope} sq_${used})
   endforeach()
   target_link_libraries(sq_${name} ${scope} ${LAYER_LINKS})
+  set(SQ_LAYER_LINKS ${SQ_LAYER_LINKS} ${LAYER_LINKS} CACHE INTERNAL "")
 endfunction()

@@ -19,6 +19,8 @@ void sq__gemm_parallel(int threads, bool trans_a, bool trans_b, int64_t m, int64
 const char *sq__gemm_backend(void);
 /* This core's measured peak of float32 block products in GFLOP/s (about 50 ms of measuring at first call, then cached). */
 double sq__gemm_peak_gflops(void);
+/* Keeps the system's BLAS and LAPACK to the calling thread. Call before the first LAPACKE or CBLAS call of one's own; cheap. */
+void sq__blas_single_thread(void);
 
 /* ---- vector kernels: one slot each; table frozen at first use ---- */
 

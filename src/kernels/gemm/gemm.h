@@ -1,0 +1,16 @@
+/* What may multiply, behind sq__gemm. Depends on kernels.h. */
+#ifndef SQ_KERNELS_GEMM_GEMM_H
+#define SQ_KERNELS_GEMM_GEMM_H
+
+#include "kernels/kernels.h"
+
+typedef void (*sq_gemm_fn)(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                           const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+
+/* m, n, k >= 1 in all of these; beta 0 never reads C. */
+void sq__gemm_ref(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                  const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+void sq__gemm_cblas(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                    const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+
+#endif

@@ -1,0 +1,12 @@
+/* The table is built in layers: the reference fills every slot, then each ISA up to the wanted one overwrites what it
+ * does better. A file of an ISA family adds its own slots by one function here. Depends on kernels.h. */
+#ifndef SQ_KERNELS_OVERLAY_H
+#define SQ_KERNELS_OVERLAY_H
+
+#include "kernels/kernels.h"
+
+void sq__vector_ref(sq_kernels *table);
+void sq__norm_ref(sq_kernels *table);
+void sq__activation_ref(sq_kernels *table);
+
+#endif

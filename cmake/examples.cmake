@@ -1,0 +1,18 @@
+# The three example programs see the public headers and the shared library alone; the tests compile and run them.
+foreach(example attention train predict)
+  add_executable(example-${example} examples/${example}.c)
+  set_target_properties(example-${example} PROPERTIES OUTPUT_NAME ${example} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/examples)
+  target_link_libraries(example-${example} PRIVATE subquad-shared m)
+endforeach()
+set(example_folder ${CMAKE_BINARY_DIR}/examples/sample)
+add_test(NAME examples/clean COMMAND ${CMAKE_COMMAND} -E rm -rf ${example_folder})
+add_test(NAME examples/attention COMMAND example-attention)
+add_test(NAME examples/train COMMAND example-train ${example_folder})
+add_test(NAME examples/predict COMMAND example-predict ${example_folder}/run ${example_folder}/data/transactions.csv)
+set_tests_properties(examples/clean PROPERTIES FIXTURES_SETUP example_folder)
+set_tests_properties(examples/train PROPERTIES FIXTURES_REQUIRED example_folder FIXTURES_SETUP example_run PASS_REGULAR_EXPRESSION "test accuracy")
+set_tests_properties(examples/predict PROPERTIES FIXTURES_REQUIRED example_run PASS_REGULAR_EXPRESSION "300 clients predicted")
+
+add_test(NAME house/layers COMMAND ${CMAKE_SOURCE_DIR}/tools/check_layers.py)
+add_test(NAME house/exports COMMAND ${CMAKE_SOURCE_DIR}/tools/check_exports.sh $<TARGET_FILE:subquad-shared>)
+add_test(NAME house/install COMMAND ${CMAKE_SOURCE_DIR}/tools/check_install.sh ${CMAKE_BINARY_DIR})

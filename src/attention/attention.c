@@ -129,6 +129,11 @@ size_t sq_attention_saved_bytes(const sq_attention *plan)
     return sq__align_up(plan->sizes.saved);
 }
 
+const sq_problem *sq__attention_problem(const sq_attention *plan)
+{
+    return &plan->problem;
+}
+
 double sq_attention_flops(const sq_attention *plan, sq_pass pass)
 {
     return plan->kind->flops(plan->config, &plan->problem, pass);

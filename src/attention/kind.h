@@ -78,6 +78,9 @@ typedef void (*sq_head_fn)(const sq_run *run, const sq_head *head);
 void sq__for_heads(const sq_run *run, size_t per_thread_bytes, sq_head_fn fn);
 sq_head sq__head(const sq_run *run, int64_t b, int64_t h);   /* the same view, without workspace */
 
+/* What a plan was made for: the layers above take sizes from it. */
+const sq_problem *sq__attention_problem(const sq_attention *plan);
+
 /* registry.c */
 const sq_attention_kind *const *sq__attention_kinds(void);   /* NULL-terminated */
 const sq_attention_kind *sq__attention_kind(const char *name);

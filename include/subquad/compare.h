@@ -19,7 +19,8 @@ typedef struct sq_compare_options {
     sq_stop_flag *stop;
 } sq_compare_options;
 
-/* One row of the final table: mean and standard deviation over seeds. */
+/* One row of the final table: mean and standard deviation over the seeds that did not diverge; NaN where there is none.
+ * Exponents and crossover are of a training step (forward and backward). */
 typedef struct sq_compare_row {
     char mechanism[64];
     bool baseline;
@@ -30,13 +31,16 @@ typedef struct sq_compare_row {
     size_t train_peak_bytes, inference_peak_bytes;
     double time_exponent, memory_exponent;   /* fitted over the length sweep; NaN for baselines */
     double crossover;                 /* length from which it is faster than softmax; NaN: nowhere in the sweep */
+    char note[256];                   /* "", or why there is no result, or how many runs diverged */
 } sq_compare_row;
 
 typedef struct sq_compare_result {
     int row_count;
-    sq_compare_row *rows;
+    sq_compare_row *rows;             /* mechanisms in the task's order, then baselines; one that cannot run here has seeds 0 and a note */
+    char metric[16];                  /* that mechanisms are ranked by: "auc", "accuracy", "f1", "log-loss" */
     int class_count;
     double majority;                  /* accuracy of always saying the most frequent class of training, on test */
+    char headline[512];               /* which is best here, by how much against the spread */
     char report[512], summary[512];   /* path of report.html; one line about the crossovers */
 } sq_compare_result;
 

@@ -22,6 +22,21 @@ double sq__gemm_peak_gflops(void);
 /* Keeps the system's BLAS and LAPACK to the calling thread. Call before the first LAPACKE or CBLAS call of one's own; cheap. */
 void sq__blas_single_thread(void);
 
+/* A block product of one fixed shape, looked up once and run many times: C[m,n] (+)= op(A)[m,k] B[k,n].
+ * Meant for m, n, k up to a few hundred whose operands stay in cache; columns in multiples of 16 run best. */
+typedef void (*sq_block_fn)(const float *b, const float *a, float *c);
+typedef struct sq_block {
+    sq_block_fn run;               /* generated code (column-major, so B comes first); NULL: sq__gemm */
+    bool trans_a, accumulate;
+    int64_t m, n, k, lda, ldb, ldc;
+} sq_block;
+sq_block sq__block(bool trans_a, int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc, bool accumulate);
+static inline void sq__block_run(const sq_block *block, const float *a, const float *b, float *c)
+{
+    if (block->run) block->run(b, a, c);
+    else sq__gemm(block->trans_a, false, block->m, block->n, block->k, 1, a, block->lda, b, block->ldb, block->accumulate ? 1 : 0, c, block->ldc);
+}
+
 /* ---- vector kernels: one slot each; table frozen at first use ---- */
 
 typedef struct sq_kernels {
@@ -43,6 +58,12 @@ typedef struct sq_kernels {
     void (*gelu_backward)(float *dx, const float *dy, const float *x, int64_t n);
     void (*tanh)(float *y, const float *x, int64_t n);
     void (*sigmoid)(float *y, const float *x, int64_t n);
+    /* One tile of a running softmax; s [rows, columns] contiguous, a column per query, in units of log 2; columns % 16 == 0.
+     * max, sum [columns] go from their values before the tile (-inf, 0 at the start) to those after it; s becomes
+     * exp2(s - max), factor exp2(old max - max). A column whose max stays -inf gets zeros. True if some factor is not 1. */
+    bool (*softmax_tile)(float *s, int64_t rows, int64_t columns, float *max, float *sum, float *factor);
+    /* Its backward: s becomes p = exp2(s - lse), dp becomes scale p (dp - delta); lse (+inf: zeros), delta [columns]. */
+    void (*softmax_tile_backward)(float *s, float *dp, int64_t rows, int64_t columns, const float *lse, const float *delta, float scale);
 } sq_kernels;
 
 const sq_kernels *sq__kernels(void);                    /* for this processor, capped by SUBQUAD_ISA */

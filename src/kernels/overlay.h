@@ -8,5 +8,6 @@
 void sq__vector_ref(sq_kernels *table);
 void sq__norm_ref(sq_kernels *table);
 void sq__activation_ref(sq_kernels *table);
+void sq__softmax_ref(sq_kernels *table);
 
 #endif

@@ -8,6 +8,7 @@ static const struct { sq_isa isa; void (*fill)(sq_kernels *table); } families[] 
     { SQ_ISA_REFERENCE, sq__vector_ref },
     { SQ_ISA_REFERENCE, sq__norm_ref },
     { SQ_ISA_REFERENCE, sq__activation_ref },
+    { SQ_ISA_REFERENCE, sq__softmax_ref },
 };
 
 static sq_kernels tables[SQ_ISA_COUNT];

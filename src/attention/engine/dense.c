@@ -1,0 +1,49 @@
+/* Packing and masks of the dense engine. */
+#include <math.h>
+#include <string.h>
+
+#include "attention/engine/dense_tile.h"
+
+void sq__dense_pack(float *y, const float *x, int64_t x_row, int64_t from, int64_t count, int64_t padded, int64_t width, const uint8_t *key_keep)
+{
+    for (int64_t i = 0; i < count; i++) {
+        if (key_keep && !key_keep[from + i]) memset(y + i * width, 0, (size_t)width * sizeof *y);
+        else memcpy(y + i * width, x + (from + i) * x_row, (size_t)width * sizeof *y);
+    }
+    memset(y + count * width, 0, (size_t)((padded - count) * width) * sizeof *y);
+}
+
+void sq__dense_pack_transposed(float *y, const float *x, int64_t x_row, int64_t from, int64_t count, int64_t tile, int64_t width, float factor,
+                               const sq_kernels *kernels)
+{
+    if (count < tile) memset(y, 0, (size_t)(width * tile) * sizeof *y);
+    kernels->transpose(y, tile, x + from * x_row, x_row, count, width);
+    if (factor != 1) kernels->scale(y, factor, width * tile);
+}
+
+static void hide_rows(float *s, int64_t tile, int64_t from, int64_t to)
+{
+    for (int64_t i = from * tile; i < to * tile; i++) s[i] = -INFINITY;
+}
+
+void sq__dense_mask(const sq_dense *dense, float *s, int64_t i0, int64_t queries, int64_t tile, int64_t j0, int64_t keys, int64_t padded)
+{
+    hide_rows(s, tile, keys, padded);
+    if (dense->causal && j0 + keys > i0 + 1)
+        for (int64_t j = j0 > i0 ? 0 : i0 + 1 - j0; j < keys; j++)      /* key j0+j is hidden from queries before it */
+            for (int64_t i = 0; i < dense_least(tile, j0 + j - i0); i++) s[j * tile + i] = -INFINITY;
+    if (dense->key_keep)
+        for (int64_t j = 0; j < keys; j++)
+            if (!dense->key_keep[j0 + j]) hide_rows(s, tile, j, j + 1);
+    if (dense->pair_keep)
+        for (int64_t i = 0; i < queries; i++) {
+            const uint8_t *keep = dense->pair_keep + (i0 + i) * dense->pair_row + j0;
+            for (int64_t j = 0; j < keys; j++)
+                if (!keep[j]) s[j * tile + i] = -INFINITY;
+        }
+}
+
+size_t sq__dense_workspace(int64_t T, int64_t N, int64_t D, int64_t M, sq_pass pass)
+{
+    return pass == SQ_FORWARD ? sq__dense_forward_workspace(T, N, D, M) : sq__dense_backward_workspace(T, N, D, M);
+}

@@ -7,8 +7,11 @@
 
 typedef struct sq_stream sq_stream;
 sq_status sq__stream_open(sq_stream **stream, const char *path, sq_error *error);
+/* The same over bytes in memory, borrowed until close; name stands in messages. */
+sq_status sq__stream_open_bytes(sq_stream **stream, const char *name, const void *bytes, size_t size, sq_error *error);
 /* The next block, owned by the stream until the next call; *size 0 at the end. */
 sq_status sq__stream_next(sq_stream *stream, const char **block, size_t *size, sq_error *error);
+const char *sq__stream_name(const sq_stream *stream);
 double sq__stream_progress(const sq_stream *stream);   /* fraction of the compressed file consumed, 0..1 */
 void sq__stream_close(sq_stream **stream);             /* NULL allowed */
 

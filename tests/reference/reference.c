@@ -1,0 +1,85 @@
+#include "reference/reference.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const reference_row *const rows[] = {
+    &reference_softmax,
+    &reference_linformer,
+    &reference_performer,
+    &reference_infinite_former,
+};
+
+const reference_row *reference_find(const char *mechanism)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp(rows[i]->mechanism, mechanism) == 0) return rows[i];
+    return NULL;
+}
+
+const char *reference_option(const reference_case *at, const char *name)
+{
+    const int mechanism = sq_mechanism_find(at->mechanism);
+    sq_option_info info;
+    for (int i = at->option_count - 1; i >= 0; i--)
+        if (strcmp(at->options[i].key, name) == 0) return at->options[i].value;
+    for (int i = 0; sq_mechanism_option(mechanism, i, &info) == SQ_OK; i++)
+        if (strcmp(info.name, name) == 0) return info.default_text;
+    return "";
+}
+
+double reference_number(const reference_case *at, const char *name)
+{
+    return strtod(reference_option(at, name), NULL);
+}
+
+bool reference_is(const reference_case *at, const char *name, const char *value)
+{
+    return strcmp(reference_option(at, name), value) == 0;
+}
+
+static int64_t most(const int32_t *lengths, int64_t b, int64_t all)
+{
+    return lengths && lengths[b] < all ? lengths[b] : all;
+}
+
+int64_t reference_rows(const reference_case *at, int64_t b)
+{
+    return most(at->query_lengths, b, at->T);
+}
+
+int64_t reference_keys(const reference_case *at, int64_t b)
+{
+    return most(at->lengths, b, at->N);
+}
+
+bool reference_sees(const reference_case *at, int64_t b, int64_t i, int64_t j)
+{
+    if (i >= reference_rows(at, b) || j >= reference_keys(at, b) || (at->causal && j > i)) return false;
+    return !(at->key_keep && !at->key_keep[b * at->N + j]) && !(at->pair_keep && !at->pair_keep[i * at->N + j]);
+}
+
+static const double *row(const double *data, int64_t b, int64_t rows_, int64_t i, int64_t heads, int64_t h, int64_t width)
+{
+    return data + ((b * rows_ + i) * heads + h) * width;
+}
+
+const double *reference_q(const reference_case *at, int64_t b, int64_t i, int64_t h)
+{
+    return row(at->q, b, at->T, i, at->H, h, at->D);
+}
+
+const double *reference_k(const reference_case *at, int64_t b, int64_t j, int64_t h)
+{
+    return row(at->k, b, at->N, j, at->Hk, h / (at->H / at->Hk), at->D);
+}
+
+const double *reference_v(const reference_case *at, int64_t b, int64_t j, int64_t h)
+{
+    return row(at->v, b, at->N, j, at->Hk, h / (at->H / at->Hk), at->M);
+}
+
+double *reference_out(const reference_case *at, int64_t b, int64_t i, int64_t h)
+{
+    return (double *)(uintptr_t)row(at->out, b, at->T, i, at->H, h, at->M);
+}

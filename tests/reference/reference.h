@@ -1,0 +1,69 @@
+/* Double-precision references: every mechanism again, naive, straight from its equation, sharing no code with src/.
+ * Conformance walks the registry and this table together. To add a mechanism: tests/reference/<name>.c with its function and
+ * its variants, and its row in reference.c. Departures that src/ documents (masks, lengths, empty rows) hold here, too.
+ */
+#ifndef SQ_TESTS_REFERENCE_H
+#define SQ_TESTS_REFERENCE_H
+
+#include "subquad/attention.h"
+
+/* One problem. Everything is contiguous. Keys j >= lengths[b] or with key_keep 0 do not exist; rows i >= query_lengths[b] and
+ * rows that see no key give zeros. */
+typedef struct reference_case {
+    int64_t B, H, Hk, T, N, D, M;         /* query head h reads key head h / (H/Hk) */
+    int64_t max_length;
+    bool causal, training;
+    double scale;                         /* resolved, never 0 */
+    const sq_option *options;
+    int option_count;
+    const char *mechanism;
+    const int32_t *lengths, *query_lengths;       /* [B] or NULL */
+    const uint8_t *key_keep, *pair_keep;          /* [B,N], [T,N] or NULL */
+    const double *q, *k, *v;              /* [B,T,H,D] [B,N,Hk,D] [B,N,Hk,M] */
+    double *const *tensors;               /* of the mechanism, in its order */
+    uint64_t seed, step;
+    double *out;                          /* [B,T,H,M] */
+    double *auxiliary;                    /* the regulariser; never NULL, 0 on entry */
+    /* Where src/ documents that a quantity is held constant in the gradient (a stabiliser, a sampled location), compute it from
+     * `frozen`: the unperturbed case (itself in a plain run), so that a finite difference of this function is the documented gradient. */
+    const struct reference_case *frozen;
+} reference_case;
+
+typedef void (*reference_fn)(const reference_case *at);
+
+/* The value of an option, given or the registry's default, as text and as numbers. */
+const char *reference_option(const reference_case *at, const char *name);
+double reference_number(const reference_case *at, const char *name);
+bool reference_is(const reference_case *at, const char *name, const char *value);   /* also for BOOL: "true" */
+
+/* Rows and keys of batch entry b that count, and whether query i may look at key j (lengths, masks, causal order). */
+int64_t reference_rows(const reference_case *at, int64_t b);
+int64_t reference_keys(const reference_case *at, int64_t b);
+bool reference_sees(const reference_case *at, int64_t b, int64_t i, int64_t j);
+/* Rows of one head: q at(b, i, h) and so on; k and v take the query head. */
+const double *reference_q(const reference_case *at, int64_t b, int64_t i, int64_t h);
+const double *reference_k(const reference_case *at, int64_t b, int64_t j, int64_t h);
+const double *reference_v(const reference_case *at, int64_t b, int64_t j, int64_t h);
+double *reference_out(const reference_case *at, int64_t b, int64_t i, int64_t h);
+
+/* One option set that conformance tries on every size and feature. */
+typedef struct reference_variant {
+    const char *options;                  /* "kernel=hyperbolic features=32"; "" for the defaults */
+    int64_t largest;                      /* do not try sizes above (double references are slow); 0: 1000 */
+    double error, gradient_error;         /* bounds relative to the largest value: measured float32 error with a small margin; 0: 2e-6 and 1e-5 */
+    unsigned skip;                        /* SQ_CAN_* that this option set is documented to refuse */
+    bool rounds_ahead;                    /* causal: a later key may change the rounding, not the value, of an earlier row */
+} reference_variant;
+
+typedef struct reference_row {
+    const char *mechanism;
+    reference_fn run;
+    const reference_variant *variants;    /* ends with options NULL; the first is the defaults */
+} reference_row;
+
+const reference_row *reference_find(const char *mechanism);   /* NULL: no reference, which conformance reports as a failure */
+
+/* Rows, one per file of this folder; only reference.c uses them. */
+extern const reference_row reference_softmax, reference_linformer, reference_performer, reference_infinite_former;
+
+#endif

@@ -34,9 +34,12 @@ static double pairs_auc(int n, int C, int class)
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++) {
             if (labels[i] != class || labels[j] == class) continue;
-            double a = probability(i, class, C), b = probability(j, class, C);
+            double a[5], b[5];   /* ties are those of the probabilities as computed: their rounding depends on the order of the classes */
+            sq__softmax_row(logits + i * C, C, a);
+            sq__softmax_row(logits + j * C, C, b);
+            assert_close(a[class], probability(i, class, C), 1e-14);
             all++;
-            won += fabs(a - b) < 1e-12 ? 0.5 : a > b;
+            won += a[class] == b[class] ? 0.5 : a[class] > b[class];
         }
     return won / all;
 }

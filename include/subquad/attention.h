@@ -22,7 +22,8 @@ extern "C" {
     X(SQ_CAN_LENGTHS, 2, "lengths", "a length per batch entry; later keys unseen")  \
     X(SQ_CAN_MASK, 3, "mask", "arbitrary key padding and query-key masks")          \
     X(SQ_CAN_GROUPED, 4, "grouped", "fewer key heads than query heads")             \
-    X(SQ_CAN_STREAM, 5, "stream", "token by token with a state")
+    X(SQ_CAN_STREAM, 5, "stream", "token by token with a state")                    \
+    X(SQ_CAN_KEY_MASK, 6, "key-mask", "any keys hidden from all queries")
 enum {
 #define SQ_CAN_ENUM(code, bit, name, help) code = 1 << bit,
     SQ_CAN_TABLE(SQ_CAN_ENUM)
@@ -64,7 +65,8 @@ typedef struct sq_attention_desc {
     int64_t max_length;           /* largest N that learned tensors must serve; 0: N */
     bool causal;
     bool lengths;                 /* executions may give lengths */
-    bool mask;                    /* executions may give key_keep or pair_keep */
+    bool mask;                    /* executions may give key_keep or pair_keep (SQ_CAN_MASK) */
+    bool key_mask;                /* executions may give key_keep alone (SQ_CAN_KEY_MASK or SQ_CAN_MASK) */
     float scale;                  /* 0: 1/sqrt(D) */
     int threads;                  /* 0: 1 */
     uint64_t seed;                /* of everything the mechanism draws while it runs */

@@ -58,6 +58,7 @@ static sq_status check_abilities(const sq_attention_kind *kind, const sq_attenti
     if (desc->T != desc->N && !(kind->can & SQ_CAN_CROSS)) return refuse(kind, SQ_CAN_CROSS, error);
     if (desc->lengths && !(kind->can & SQ_CAN_LENGTHS)) return refuse(kind, SQ_CAN_LENGTHS, error);
     if (desc->mask && !(kind->can & SQ_CAN_MASK)) return refuse(kind, SQ_CAN_MASK, error);
+    if (desc->key_mask && !(kind->can & (SQ_CAN_KEY_MASK | SQ_CAN_MASK))) return refuse(kind, SQ_CAN_KEY_MASK, error);
     if (desc->key_heads && desc->key_heads != desc->H && !(kind->can & SQ_CAN_GROUPED)) return refuse(kind, SQ_CAN_GROUPED, error);
     return SQ_OK;
 }

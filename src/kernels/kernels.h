@@ -44,6 +44,7 @@ typedef struct sq_kernels {
     float (*dot)(const float *x, const float *y, int64_t n);
     void (*axpy)(float *y, float a, const float *x, int64_t n);                 /* y += a x */
     void (*scale)(float *x, float a, int64_t n);
+    void (*scale_columns)(float *x, const float *factor, int64_t rows, int64_t columns); /* x[r,c] *= factor[c], contiguous */
     float (*max)(const float *x, int64_t n);                                    /* -inf when n = 0 */
     float (*sum)(const float *x, int64_t n);
     void (*exp)(float *y, const float *x, int64_t n);                           /* |relative error| <= 2e-7; exp(-inf) = 0; y may be x */

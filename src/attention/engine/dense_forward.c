@@ -38,13 +38,9 @@ size_t sq__dense_forward_workspace(int64_t T, int64_t N, int64_t D, int64_t M)
     return cut(&f, T, N, D, M, NULL);
 }
 
-/* acc[:, c] *= factor[c] */
 static void rescale(forward *f)
 {
-    for (int64_t m = 0; m < f->dense->M; m++) {
-        float *row = f->acc + m * f->tile;
-        for (int64_t c = 0; c < f->tile; c++) row[c] *= f->factor[c];
-    }
+    f->kernels->scale_columns(f->acc, f->factor, f->dense->M, f->tile);
 }
 
 static void key_tile(forward *f, int64_t i0, int64_t queries, int64_t span0, int64_t j0, int64_t keys)

@@ -31,6 +31,12 @@ static void scale(float *x, float a, int64_t n)
     for (int64_t i = 0; i < n; i++) x[i] *= a;
 }
 
+static void scale_columns(float *x, const float *factor, int64_t rows, int64_t columns)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++) x[r * columns + c] *= factor[c];
+}
+
 static float maximum(const float *x, int64_t n)
 {
     float top = -INFINITY;
@@ -75,6 +81,7 @@ void sq__vector_ref(sq_kernels *table)
     table->dot = dot;
     table->axpy = axpy;
     table->scale = scale;
+    table->scale_columns = scale_columns;
     table->max = maximum;
     table->sum = sum;
     table->exp = exp_all;

@@ -9,7 +9,7 @@ static float *at(const sq_view *view, int64_t b, int64_t h)
     return view->data ? view->data + b * view->batch + h * view->head : NULL;
 }
 
-static void zero_rows(float *data, int64_t row, int64_t from, int64_t to, int64_t width)
+void sq__zero_rows(float *data, int64_t row, int64_t from, int64_t to, int64_t width)
 {
     for (int64_t i = from; data && i < to; i++) memset(data + i * row, 0, (size_t)width * sizeof(float));
 }
@@ -54,11 +54,11 @@ static void run_head(void *context, int64_t item, int thread)
     sq_head head = sq__head(all->run, item / p->H, item % p->H);
     head.workspace = (char *)all->run->call->workspace + (size_t)thread * all->per_thread;
     if (all->run->gradients) {
-        zero_rows(head.dq, head.dq_row, head.T, p->T, p->D);
-        zero_rows(head.dk, head.dk_row, head.N, p->N, p->D);
-        zero_rows(head.dv, head.dv_row, head.N, p->N, p->M);
+        sq__zero_rows(head.dq, head.dq_row, head.T, p->T, p->D);
+        sq__zero_rows(head.dk, head.dk_row, head.N, p->N, p->D);
+        sq__zero_rows(head.dv, head.dv_row, head.N, p->N, p->M);
     } else {
-        zero_rows(head.out, head.out_row, head.T, p->T, p->M);
+        sq__zero_rows(head.out, head.out_row, head.T, p->T, p->M);
     }
     all->fn(all->run, &head);
 }

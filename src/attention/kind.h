@@ -76,6 +76,7 @@ typedef void (*sq_head_fn)(const sq_run *run, const sq_head *head);
  * Rows of out (dq) beyond the query length are set to 0 here; in backward rows of dk and dv beyond the length too.
  * Needs Hk == H in backward unless fn handles groups itself. */
 void sq__for_heads(const sq_run *run, size_t per_thread_bytes, sq_head_fn fn);
+void sq__zero_rows(float *data, int64_t row, int64_t from, int64_t to, int64_t width);   /* rows from .. to-1; data NULL allowed */
 sq_head sq__head(const sq_run *run, int64_t b, int64_t h);   /* the same view, without workspace */
 
 /* What a plan was made for: the layers above take sizes from it. */

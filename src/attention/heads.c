@@ -47,24 +47,34 @@ sq_head sq__head(const sq_run *run, int64_t b, int64_t h)
 
 typedef struct heads { const sq_run *run; size_t per_thread; sq_head_fn fn; } heads;
 
-static void run_head(void *context, int64_t item, int thread)
+static void run_head(const heads *all, int64_t b, int64_t h, bool accumulate, int thread)
 {
-    const heads *all = context;
     const sq_problem *p = all->run->problem;
-    sq_head head = sq__head(all->run, item / p->H, item % p->H);
+    sq_head head = sq__head(all->run, b, h);
+    head.accumulate = accumulate;
     head.workspace = (char *)all->run->call->workspace + (size_t)thread * all->per_thread;
     if (all->run->gradients) {
         sq__zero_rows(head.dq, head.dq_row, head.T, p->T, p->D);
-        sq__zero_rows(head.dk, head.dk_row, head.N, p->N, p->D);
-        sq__zero_rows(head.dv, head.dv_row, head.N, p->N, p->M);
+        if (!accumulate) {
+            sq__zero_rows(head.dk, head.dk_row, head.N, p->N, p->D);
+            sq__zero_rows(head.dv, head.dv_row, head.N, p->N, p->M);
+        }
     } else {
         sq__zero_rows(head.out, head.out_row, head.T, p->T, p->M);
     }
     all->fn(all->run, &head);
 }
 
+static void run_item(void *context, int64_t item, int thread)
+{
+    const heads *all = context;
+    const sq_problem *p = all->run->problem;
+    const int64_t group = all->run->gradients ? p->H / p->Hk : 1, items = p->H / group, first = item % items * group;
+    for (int64_t h = first; h < first + group; h++) run_head(all, item / items, h, h > first, thread);
+}
+
 void sq__for_heads(const sq_run *run, size_t per_thread_bytes, sq_head_fn fn)
 {
     heads all = { run, per_thread_bytes, fn };
-    sq__parallel(run->problem->threads, run->problem->B * run->problem->H, run_head, &all);
+    sq__parallel(run->problem->threads, run->problem->B * (run->gradients ? run->problem->Hk : run->problem->H), run_item, &all);
 }

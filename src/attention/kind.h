@@ -68,13 +68,14 @@ typedef struct sq_head {
     float *out, *dq, *dk, *dv;         /* gradients: NULL in forward. dk, dv: of key head h/(H/Hk) */
     int64_t q_row, k_row, v_row, out_row, dout_row, dq_row, dk_row, dv_row;
     const uint8_t *key_keep, *pair_keep;   /* row of key_keep for b; pair_keep [T, problem N]; NULL */
+    bool accumulate;                   /* grouped backward: dk and dv already hold an earlier query head's; add */
     void *workspace;                   /* this thread's share */
 } sq_head;
 
 typedef void (*sq_head_fn)(const sq_run *run, const sq_head *head);
 /* Run fn for every (b, h), over threads; thread i's workspace starts at call->workspace + i * per_thread_bytes (a multiple of 64).
  * Rows of out (dq) beyond the query length are set to 0 here; in backward rows of dk and dv beyond the length too.
- * Needs Hk == H in backward unless fn handles groups itself. */
+ * In backward one thread runs the query heads of a key head in order: with Hk < H fn must obey head->accumulate. */
 void sq__for_heads(const sq_run *run, size_t per_thread_bytes, sq_head_fn fn);
 void sq__zero_rows(float *data, int64_t row, int64_t from, int64_t to, int64_t width);   /* rows from .. to-1; data NULL allowed */
 sq_head sq__head(const sq_run *run, int64_t b, int64_t h);   /* the same view, without workspace */

@@ -1,0 +1,240 @@
+/* dout_i, delta_i = -dout_i . out_i (the denominator's gradient times the denominator), p_ijr = Q'_ir K'_jr / den_i:
+ *   g_ij = dout_i . v_j + delta_i
+ *   dlog Q'_ir = sum_j p_ijr g_ij      dlog K'_jr = sum_i p_ijr g_ij      dv_j = sum_ir p_ijr dout_i
+ * Queries read the keys' state S, z; keys read the queries' state R = sum_i Q'_i'/den_i dout_i, r = sum_i Q'_i/den_i delta_i. */
+#include <math.h>
+#include <string.h>
+
+#include "attention/engine/linear_state.h"
+
+typedef struct scratch {
+    float *x, *y, *t;                  /* keys, queries divided by their denominator, a gradient [chunk,F] */
+    float *a, *g;                      /* p summed over r, g [chunk,chunk] (causal) */
+    float *delta;
+    sq_linear_state state;
+} scratch;
+
+static size_t cut_scratch(scratch *s, void *workspace, int64_t F, int64_t M, bool causal)
+{
+    sq_cut cut = { workspace, 0 };
+    s->x = sq__cut_floats(&cut, SQ_LINEAR_CHUNK * F);
+    s->y = sq__cut_floats(&cut, SQ_LINEAR_CHUNK * F);
+    s->t = sq__cut_floats(&cut, SQ_LINEAR_CHUNK * F);
+    s->a = causal ? sq__cut_floats(&cut, SQ_LINEAR_CHUNK * SQ_LINEAR_CHUNK) : NULL;
+    s->g = causal ? sq__cut_floats(&cut, SQ_LINEAR_CHUNK * SQ_LINEAR_CHUNK) : NULL;
+    s->delta = sq__cut_floats(&cut, SQ_LINEAR_CHUNK);
+    sq__linear_state_place(&s->state, sq__cut_floats(&cut, (int64_t)sq__linear_state_floats(F, M)), F, M);
+    return cut.used;
+}
+
+size_t sq__linear_workspace(int64_t F, int64_t M, bool causal, sq_pass pass)
+{
+    scratch s;
+    return pass == SQ_FORWARD ? sq__linear_forward_scratch(F, causal) : cut_scratch(&s, NULL, F, M, causal);
+}
+
+/* Forward: absorb and read, and inside a chunk Q'K'' and its product with v. Backward: the queries read S and are absorbed,
+ * the keys read R twice; causal absorbs the keys again and has five products inside a chunk. */
+double sq__linear_flops(int64_t T, int64_t N, int64_t F, int64_t M, bool causal, sq_pass pass)
+{
+    const double t = (double)T, n = (double)N, width = (double)F * (double)M;
+    const double inside = causal ? (double)(T < N ? T : N) * SQ_LINEAR_CHUNK : 0;
+    if (pass == SQ_FORWARD) return 2 * ((t + n) * width + inside * (double)(F + M));
+    return 2 * ((2 * t + (causal ? 3 : 2) * n) * width + inside * (double)(3 * F + 3 * M));
+}
+
+static void load_delta(const sq_linear *l, const sq_linear_gradients *g, const sq_kernels *kernels, int64_t first, int64_t rows, float *delta)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        const bool flat = !l->exponents && l->rows[first + i] <= l->denominator.floor;
+        delta[i] = flat ? 0 : -kernels->dot(g->dout + (first + i) * g->dout_row, l->out + (first + i) * l->out_row, l->M);
+    }
+}
+
+static float inverse(const sq_linear *l, int64_t i)
+{
+    return l->rows[i] == 0 ? 0 : 1 / l->rows[i];
+}
+
+/* y [rows,F]: Q'_i (values), or its exponents less the logarithm of the denominator, -inf where nothing is seen. */
+static void load_queries(const sq_linear *l, int64_t first, int64_t rows, float *y)
+{
+    l->map.features(l->map.context, SQ_LINEAR_QUERIES, first, rows, y);
+    for (int64_t i = 0; l->exponents && i < rows; i++)
+        for (int64_t r = 0; r < l->F; r++) y[i * l->F + r] -= l->rows[first + i];
+}
+
+/* y = exp(y + sign reference), row by row; a NULL reference is 0. */
+static void shifted_exp(const sq_linear *l, const sq_kernels *kernels, const float *reference, float sign, int64_t rows, float *y)
+{
+    for (int64_t i = 0; reference && i < rows; i++) kernels->axpy(y + i * l->F, sign, reference, l->F);
+    kernels->exp(y, y, rows * l->F);
+}
+
+static void divide_rows(const sq_linear *l, const sq_kernels *kernels, int64_t first, int64_t rows, float *y)
+{
+    for (int64_t i = 0; i < rows; i++) kernels->scale(y + i * l->F, inverse(l, first + i), l->F);
+}
+
+/* a [rows,columns] (not causal: never formed): g_ij of the chunk's own keys. */
+static void load_g(const sq_linear *l, const sq_linear_gradients *g, int64_t first, int64_t rows, int64_t keys, const float *delta, float *a)
+{
+    sq__gemm(false, true, rows, keys, l->M, 1, g->dout + first * g->dout_row, g->dout_row, l->v + first * l->v_row, l->v_row, 0, a, SQ_LINEAR_CHUNK);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j <= i && j < keys; j++) a[i * SQ_LINEAR_CHUNK + j] += delta[i];
+    sq__linear_lower(a, rows, keys, SQ_LINEAR_CHUNK);
+}
+
+/* t = dout S' + delta z': what the state tells the queries' features. */
+static void read_queries(const sq_linear *l, const sq_linear_gradients *g, const sq_kernels *kernels, const sq_linear_state *state, int64_t first,
+                         int64_t rows, const scratch *s)
+{
+    sq__gemm(false, true, rows, l->F, l->M, 1, g->dout + first * g->dout_row, g->dout_row, state->S, l->M, 0, s->t, l->F);
+    for (int64_t i = 0; i < rows; i++) kernels->axpy(s->t + i * l->F, s->delta[i], state->z, l->F);
+}
+
+/* t = v R' + 1 r': what the state tells the keys' features. */
+static void read_keys(const sq_linear *l, const sq_kernels *kernels, const sq_linear_state *state, int64_t first, int64_t keys, const scratch *s)
+{
+    sq__gemm(false, true, keys, l->F, l->M, 1, l->v + first * l->v_row, l->v_row, state->S, l->M, 0, s->t, l->F);
+    for (int64_t j = 0; j < keys; j++) kernels->axpy(s->t + j * l->F, 1, state->z, l->F);
+}
+
+static void give_queries(const sq_linear *l, const sq_kernels *kernels, int64_t first, int64_t rows, const float *y, float *t)
+{
+    if (l->exponents) sq__linear_multiply(t, y, rows * l->F);
+    else divide_rows(l, kernels, first, rows, t);
+    l->map.backward(l->map.context, SQ_LINEAR_QUERIES, first, rows, l->exponents ? NULL : y, t);
+}
+
+static void give_keys(const sq_linear *l, int64_t first, int64_t keys, const float *x, float *t)
+{
+    if (l->exponents) sq__linear_multiply(t, x, keys * l->F);
+    for (int64_t j = 0; l->key_keep && j < keys; j++)
+        if (!l->key_keep[first + j]) memset(t + j * l->F, 0, (size_t)l->F * sizeof *t);
+    l->map.backward(l->map.context, SQ_LINEAR_KEYS, first, keys, l->exponents ? NULL : x, t);
+}
+
+/* Keys from `first` on that no query saw. */
+static void nothing_for_keys(const sq_linear *l, const sq_linear_gradients *g, int64_t first, const scratch *s)
+{
+    for (int64_t rows; first < l->N; first += rows) {
+        rows = l->N - first < SQ_LINEAR_CHUNK ? l->N - first : SQ_LINEAR_CHUNK;
+        memset(s->t, 0, (size_t)(rows * l->F) * sizeof *s->t);
+        if (!l->exponents) sq__linear_keys(l, first, rows, s->x);
+        l->map.backward(l->map.context, SQ_LINEAR_KEYS, first, rows, l->exponents ? NULL : s->x, s->t);
+        for (int64_t j = first; j < first + rows && !g->accumulate; j++) memset(g->dv + j * g->dv_row, 0, (size_t)l->M * sizeof *g->dv);
+    }
+}
+
+static void backward_all(const sq_linear *l, const sq_linear_gradients *g, const sq_kernels *kernels, const scratch *s)
+{
+    const int64_t F = l->F, M = l->M;
+    const bool nothing = l->exponents && l->state.reference[0] == -INFINITY;
+    sq_linear_state R = s->state;
+    sq__linear_reset(&R, F, M, 0);
+    for (int64_t first = 0, rows; first < l->T; first += rows) {
+        rows = l->T - first < SQ_LINEAR_CHUNK ? l->T - first : SQ_LINEAR_CHUNK;
+        load_queries(l, first, rows, s->y);
+        if (l->exponents) shifted_exp(l, kernels, l->normalised ? NULL : l->state.reference, 1, rows, s->y);
+        load_delta(l, g, kernels, first, rows, s->delta);
+        read_queries(l, g, kernels, &l->state, first, rows, s);
+        give_queries(l, kernels, first, rows, s->y, s->t);
+        if (!l->exponents) divide_rows(l, kernels, first, rows, s->y);
+        sq__linear_absorb(&R, kernels, F, M, s->y, rows, g->dout + first * g->dout_row, g->dout_row, s->delta);
+    }
+    if (nothing) {
+        nothing_for_keys(l, g, 0, s);
+        return;
+    }
+    for (int64_t r = 0; l->normalised && r < F; r++) R.z[r] = -kernels->dot(R.S + r * M, l->state.S + r * M, M);
+    for (int64_t first = 0, keys; first < l->N; first += keys) {
+        keys = l->N - first < SQ_LINEAR_CHUNK ? l->N - first : SQ_LINEAR_CHUNK;
+        sq__linear_keys(l, first, keys, s->x);
+        if (l->exponents) shifted_exp(l, kernels, l->state.reference, -1, keys, s->x);
+        sq__gemm(false, false, keys, M, F, 1, s->x, F, R.S, M, g->accumulate, g->dv + first * g->dv_row, g->dv_row);
+        read_keys(l, kernels, &R, first, keys, s);
+        give_keys(l, first, keys, s->x, s->t);
+    }
+}
+
+/* Rows from `first` on in ascending order: the gradient of the queries. Returns how many. */
+static int64_t ascend(const sq_linear *l, const sq_linear_gradients *g, const sq_kernels *kernels, scratch *s, int64_t first, int64_t rows)
+{
+    const int64_t F = l->F, M = l->M;
+    int64_t keys = first < l->N ? (l->N - first < rows ? l->N - first : rows) : 0;
+    float top = 0;
+    if (keys) sq__linear_keys(l, first, keys, s->x);
+    if (keys && l->exponents) {
+        const int64_t settled = sq__linear_settle(&s->state, kernels, F, M, s->x, keys, false, &top);
+        if (settled < keys) rows = keys = settled;
+    }
+    load_queries(l, first, rows, s->y);
+    if (l->exponents) shifted_exp(l, kernels, s->state.reference, 1, rows, s->y);
+    load_delta(l, g, kernels, first, rows, s->delta);
+    read_queries(l, g, kernels, &s->state, first, rows, s);
+    if (keys) {
+        load_g(l, g, first, rows, keys, s->delta, s->g);
+        sq__gemm(false, false, rows, F, keys, 1, s->g, SQ_LINEAR_CHUNK, s->x, F, 1, s->t, F);
+    }
+    give_queries(l, kernels, first, rows, s->y, s->t);
+    if (!keys) return rows;
+    sq__linear_absorb(&s->state, kernels, F, M, s->x, keys, l->v + first * l->v_row, l->v_row, NULL);
+    if (l->exponents) sq__linear_follow(&s->state, kernels, F, M, s->x, keys, top);
+    return rows;
+}
+
+/* Rows before `end` in descending order: the gradients of the keys and values. Returns how many. */
+static int64_t descend(const sq_linear *l, const sq_linear_gradients *g, const sq_kernels *kernels, scratch *s, int64_t end, int64_t rows)
+{
+    const int64_t F = l->F, M = l->M;
+    float *y = s->y, top = 0;
+    load_queries(l, end - rows, rows, y);
+    if (l->exponents) {
+        const int64_t settled = sq__linear_settle(&s->state, kernels, F, M, y, rows, true, &top);
+        y += (rows - settled) * F;
+        rows = settled;
+    } else {
+        divide_rows(l, kernels, end - rows, rows, y);
+    }
+    const int64_t first = end - rows, keys = (end < l->N ? end : l->N) - first;
+    const float *dout = g->dout + first * g->dout_row;
+    load_delta(l, g, kernels, first, rows, s->delta);
+    if (keys > 0) {
+        float *dv = g->dv + first * g->dv_row;
+        sq__linear_keys(l, first, keys, s->x);
+        if (l->exponents) shifted_exp(l, kernels, s->state.reference, 1, keys, s->x);
+        sq__gemm(false, true, rows, keys, F, 1, y, F, s->x, F, 0, s->a, SQ_LINEAR_CHUNK);
+        sq__linear_lower(s->a, rows, keys, SQ_LINEAR_CHUNK);
+        sq__gemm(true, false, keys, M, rows, 1, s->a, SQ_LINEAR_CHUNK, dout, g->dout_row, g->accumulate, dv, g->dv_row);
+        sq__gemm(false, false, keys, M, F, 1, s->x, F, s->state.S, M, 1, dv, g->dv_row);
+        load_g(l, g, first, rows, keys, s->delta, s->g);
+        read_keys(l, kernels, &s->state, first, keys, s);
+        sq__gemm(true, false, keys, F, rows, 1, s->g, SQ_LINEAR_CHUNK, y, F, 1, s->t, F);
+        give_keys(l, first, keys, s->x, s->t);
+    }
+    sq__linear_absorb(&s->state, kernels, F, M, y, rows, dout, g->dout_row, s->delta);
+    if (l->exponents) sq__linear_follow(&s->state, kernels, F, M, y, rows, top);
+    return rows;
+}
+
+void sq__linear_backward(const sq_linear *linear, const sq_linear_gradients *gradients, const sq_kernels *kernels, void *workspace)
+{
+    scratch s;
+    cut_scratch(&s, workspace, linear->F, linear->M, linear->causal);
+    if (!linear->causal) {
+        backward_all(linear, gradients, kernels, &s);
+        return;
+    }
+    sq__linear_reset(&s.state, linear->F, linear->M, linear->exponents ? 0 : linear->denominator.per_feature);
+    for (int64_t i = 0; i < linear->T;) {
+        const int64_t end = (i / SQ_LINEAR_CHUNK + 1) * SQ_LINEAR_CHUNK;
+        i += ascend(linear, gradients, kernels, &s, i, (end < linear->T ? end : linear->T) - i);
+    }
+    sq__linear_reset(&s.state, linear->F, linear->M, 0);
+    for (int64_t end = linear->T; end > 0;) {
+        const int64_t begin = (end - 1) / SQ_LINEAR_CHUNK * SQ_LINEAR_CHUNK;
+        end -= descend(linear, gradients, kernels, &s, end, end - begin);
+    }
+    nothing_for_keys(linear, gradients, linear->T, &s);
+}

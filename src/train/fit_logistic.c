@@ -1,0 +1,258 @@
+/* Fitting the logistic baseline: sparse rows of aggregates, L-BFGS for a falling list of penalties, the best on the validation split. */
+#include <math.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "train/aggregate.h"
+#include "train/description.h"
+#include "train/fit.h"
+#include "train/lbfgs.h"
+#include "train/logistic.h"
+#include "train/metrics.h"
+#include "train/score.h"
+
+static const double strengths[] = { 1, 0.1, 0.01, 0.001, 0.0001 };
+enum { STRENGTHS = sizeof strengths / sizeof *strengths, USUAL = 2, PARTS = 16 };   /* USUAL: without a validation split */
+
+typedef struct regression {
+    sq_fit *fit;
+    int64_t n, F;
+    int C;
+    int64_t *row;                      /* [n + 1] where each client's entries begin */
+    int32_t *index;
+    float *value;
+    int32_t *label;                    /* [n] */
+    double *weight;                    /* [C] of the classes in the loss */
+    double *mean, *deviation;          /* [F] */
+    double *parameters;                /* [C * F weights of standardised features, C biases] */
+    double *scaled;                    /* [C * F] weights / deviation; of the value under way */
+    double *offset;                    /* [C] bias - scaled . mean */
+    double *partial;                   /* [PARTS, C * F + C] gradients */
+    double part_loss[PARTS], strength, total_weight;
+} regression;
+
+static int64_t parameter_count(const regression *r) { return r->C * r->F + r->C; }
+
+/* ---- rows ---- */
+
+static sq_status make_rows(regression *r, sq_error *error)
+{
+    const sq_dataset *data = r->fit->job->dataset;
+    const int64_t *examples = data->split[SQ_SPLIT_TRAIN];
+    int64_t room = 0;
+    for (int64_t i = 0; i < r->n; i++) room += sq__aggregate_most(data->schema, data->length[examples[i]]);
+    sq_aggregator *aggregator = sq__aggregator_create(data->schema);
+    r->row = sq__alloc_array((size_t)r->n + 1, sizeof *r->row);
+    r->index = sq__alloc_array((size_t)room, sizeof *r->index);
+    r->value = sq__alloc_array((size_t)room, sizeof *r->value);
+    const bool made = aggregator && r->row && r->index && r->value;
+    for (int64_t i = 0; i < r->n && made; i++)
+        r->row[i + 1] = r->row[i] + sq__aggregate(aggregator, data, examples[i], r->index + r->row[i], r->value + r->row[i]);
+    sq__aggregator_destroy(aggregator);
+    return made ? SQ_OK : sq__no_memory(error);
+}
+
+/* Absent entries are zeros. A feature that never changes gets deviation 1 and, by its mean, always the value 0. */
+static void standardise(regression *r)
+{
+    const int64_t entries = r->row[r->n];
+    for (int64_t e = 0; e < entries; e++) r->mean[r->index[e]] += r->value[e] / (double)r->n;
+    for (int64_t f = 0; f < r->F; f++) r->deviation[f] = (double)r->n * r->mean[f] * r->mean[f];   /* as if all were absent */
+    for (int64_t e = 0; e < entries; e++) {
+        const double mean = r->mean[r->index[e]], away = r->value[e] - mean;
+        r->deviation[r->index[e]] += away * away - mean * mean;
+    }
+    for (int64_t f = 0; f < r->F; f++) {
+        const double variance = r->deviation[f] / (double)r->n;
+        r->deviation[f] = variance > 1e-12 * (1 + r->mean[f] * r->mean[f]) ? sqrt(variance) : 1;
+    }
+}
+
+static void weigh_classes(regression *r)
+{
+    for (int64_t i = 0; i < r->n; i++) r->weight[r->label[i]] += 1;
+    for (int c = 0; c < r->C; c++) {
+        const double count = r->weight[c];
+        r->weight[c] = r->fit->job->train.class_weights == 0 ? 1 : count > 0 ? (double)r->n / (r->C * count) : 0;
+        r->total_weight += r->weight[c] * count;
+    }
+}
+
+/* ---- the function ---- */
+
+/* Loss and gradient (in scaled parameters) of one part of the clients, in their order. */
+static void evaluate_part(void *context, int64_t part, int thread)
+{
+    (void)thread;
+    regression *r = context;
+    double *gradient = r->partial + part * parameter_count(r), *sums = gradient + r->C * r->F, scores[SQ_MAX_CLASSES], loss = 0;
+    memset(gradient, 0, (size_t)parameter_count(r) * sizeof *gradient);
+    for (int64_t i = r->n * part / PARTS; i < r->n * (part + 1) / PARTS; i++) {
+        const double weight = r->weight[r->label[i]] / r->total_weight;
+        double most = -INFINITY, sum = 0;
+        for (int c = 0; c < r->C; c++) {
+            const double *w = r->scaled + c * r->F;
+            scores[c] = r->offset[c];
+            for (int64_t e = r->row[i]; e < r->row[i + 1]; e++) scores[c] += w[r->index[e]] * r->value[e];
+            most = fmax(most, scores[c]);
+        }
+        for (int c = 0; c < r->C; c++) sum += exp(scores[c] - most);
+        loss += weight * (most + log(sum) - scores[r->label[i]]);
+        for (int c = 0; c < r->C; c++) {
+            const double residual = weight * (exp(scores[c] - most) / sum - (c == r->label[i]));
+            double *g = gradient + c * r->F;
+            for (int64_t e = r->row[i]; e < r->row[i + 1]; e++) g[r->index[e]] += residual * r->value[e];
+            sums[c] += residual;
+        }
+    }
+    r->part_loss[part] = loss;
+}
+
+static void add_parts(regression *r, double *gradient)
+{
+    const int64_t count = parameter_count(r);
+    memcpy(gradient, r->partial, (size_t)count * sizeof *gradient);
+    for (int part = 1; part < PARTS; part++)
+        for (int64_t k = 0; k < count; k++) gradient[k] += r->partial[part * count + k];
+}
+
+static sq_status evaluate(void *context, const double *x, double *gradient, double *out, sq_error *error)
+{
+    regression *r = context;
+    const double *bias = x + r->C * r->F;
+    if (sq__fit_stopped(r->fit)) return sq__fail(error, SQ_INTERRUPTED, "%s: interrupted", r->fit->job->folder);
+    for (int c = 0; c < r->C; c++) {
+        r->offset[c] = bias[c];
+        for (int64_t f = 0; f < r->F; f++) {
+            r->scaled[c * r->F + f] = x[c * r->F + f] / r->deviation[f];
+            r->offset[c] -= r->scaled[c * r->F + f] * r->mean[f];
+        }
+    }
+    sq__parallel(r->fit->threads, PARTS, evaluate_part, r);
+    add_parts(r, gradient);
+    *out = 0;
+    for (int part = 0; part < PARTS; part++) *out += r->part_loss[part];
+    for (int c = 0; c < r->C; c++)
+        for (int64_t f = 0; f < r->F; f++) {
+            const int64_t k = c * r->F + f;
+            gradient[k] = (gradient[k] - gradient[r->C * r->F + c] * r->mean[f]) / r->deviation[f] + r->strength * x[k];
+            *out += r->strength / 2 * x[k] * x[k];
+        }
+    return SQ_OK;
+}
+
+/* ---- the choice ---- */
+
+static void copy_out(const regression *r, sq_logistic *out)
+{
+    for (int64_t f = 0; f < r->F; f++) {
+        out->mean[f] = (float)r->mean[f];
+        out->deviation[f] = (float)r->deviation[f];
+    }
+    for (int64_t k = 0; k < r->C * r->F; k++) out->weight[k] = (float)r->parameters[k];
+    for (int c = 0; c < r->C; c++) out->bias[c] = (float)r->parameters[r->C * r->F + c];
+}
+
+static sq_status validate(const regression *r, const sq_logistic *logistic, const int32_t *labels, float *logits, sq_quality *quality, sq_error *error)
+{
+    const sq_dataset *data = r->fit->job->dataset;
+    SQ_TRY(sq__logistic_score(logistic, data, SQ_SPLIT_VALIDATION, r->fit->threads, r->fit->job->stop, logits, error));
+    return sq__metrics(logits, labels, data->split_size[SQ_SPLIT_VALIDATION], r->C, quality, NULL, error);
+}
+
+typedef struct choice { sq_logistic now, best; int32_t *labels; float *logits; double score; sq_epoch epoch; } choice;
+
+static sq_status try_strengths(regression *r, choice *chosen, sq_error *error)
+{
+    const sq_train_config *train = &r->fit->job->train;
+    const bool validated = r->fit->job->dataset->split_size[SQ_SPLIT_VALIDATION] > 0;
+    const double begin = sq__clock();
+    for (int k = 0; k < STRENGTHS; k++) {   /* from strong to weak, each from the last one's minimum */
+        double loss;
+        r->strength = strengths[k];
+        const sq_lbfgs problem = { parameter_count(r), evaluate, r, 300, 1e-6 };
+        SQ_TRY(sq__lbfgs_minimise(&problem, r->parameters, &loss, error));
+        copy_out(r, &chosen->now);
+        sq_quality quality = { NAN, NAN, NAN, NAN };
+        if (validated) SQ_TRY(validate(r, &chosen->now, chosen->labels, chosen->logits, &quality, error));
+        const double score = validated ? sq__fit_score(train, &quality) : -fabs(k - (double)USUAL);
+        r->fit->progress.loss = loss;
+        sq__fit_report(r->fit, "training", k + 1, STRENGTHS, NULL);
+        if (k > 0 && !(score > chosen->score)) continue;
+        chosen->score = score;
+        chosen->epoch = (sq_epoch){ 1, 1, loss, quality.log_loss, 0, quality };
+        const sq_logistic swap = chosen->now;
+        chosen->now = chosen->best;
+        chosen->best = swap;
+    }
+    chosen->epoch.seconds = sq__clock() - begin;
+    return SQ_OK;
+}
+
+static sq_status set_up(regression *r, choice *chosen, sq_error *error)
+{
+    const sq_dataset *data = r->fit->job->dataset;
+    const size_t F = (size_t)r->F, C = (size_t)r->C, all = F * C + C;
+    SQ_TRY(sq__split_labels(data, SQ_SPLIT_TRAIN, &r->label, error));
+    SQ_TRY(sq__split_labels(data, SQ_SPLIT_VALIDATION, &chosen->labels, error));
+    SQ_TRY(sq__logistic_create(&chosen->now, data->schema, error));
+    SQ_TRY(sq__logistic_create(&chosen->best, data->schema, error));
+    chosen->logits = sq__alloc_array((size_t)data->split_size[SQ_SPLIT_VALIDATION] * C, sizeof(float));
+    double **arrays[] = { &r->weight, &r->mean, &r->deviation, &r->parameters, &r->scaled, &r->offset, &r->partial };
+    const size_t counts[] = { C, F, F, all, F * C, C, all * PARTS };
+    bool made = chosen->logits != NULL;
+    for (int i = 0; i < 7; i++) made = (*arrays[i] = sq__alloc_array(counts[i], sizeof(double))) && made;
+    if (!made) return sq__no_memory(error);
+    SQ_TRY(make_rows(r, error));
+    standardise(r);
+    weigh_classes(r);
+    return SQ_OK;
+}
+
+static sq_status leave(const regression *r, const choice *chosen, sq_error *error)
+{
+    sq_fit *fit = r->fit;
+    sq_run_result *result = fit->result;
+    sq_model_metadata metadata;
+    SQ_TRY(sq__model_metadata_make(fit->job, &metadata, error));
+    sq_status status = sq__logistic_write(&chosen->best, fit->folder.model, (const char *const *)metadata.keys, (const char *const *)metadata.values,
+                                          metadata.count, error);
+    sq__model_metadata_clear(&metadata);
+    SQ_TRY(status);
+    SQ_TRY(sq__write_metrics(fit->folder.metrics, &chosen->epoch, 1, error));
+    result->curve = sq__alloc_array(1, sizeof *result->curve);
+    if (!result->curve) return sq__no_memory(error);
+    result->curve[0] = chosen->epoch;
+    result->epoch_count = 1;
+    result->validation = chosen->epoch.validation;
+    result->epochs = result->steps = result->best_epoch = 1;
+    result->epoch_seconds = chosen->epoch.seconds;
+    result->train_peak_bytes = sq__fit_peak(fit);
+    result->train_resident_bytes = sq_memory_resident();
+    return SQ_OK;
+}
+
+static void tear_down(regression *r, choice *chosen)
+{
+    void *const memory[] = { r->row, r->index, r->value, r->label, r->weight, r->mean, r->deviation, r->parameters, r->scaled, r->offset, r->partial,
+                             chosen->labels, chosen->logits };
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) sq__free(memory[i]);
+    sq__logistic_clear(&chosen->now);
+    sq__logistic_clear(&chosen->best);
+}
+
+sq_status sq__fit_logistic(sq_fit *fit, sq_error *error)
+{
+    const sq_dataset *data = fit->job->dataset;
+    regression r = { .fit = fit, .n = data->split_size[SQ_SPLIT_TRAIN], .F = sq__aggregate_features(data->schema), .C = data->schema->class_count };
+    choice chosen = { 0 };
+    fit->result->parameters = parameter_count(&r);
+    fit->progress.epochs = 1;
+    sq_status status = sq__fit_open(fit, error);
+    if (status == SQ_OK) status = set_up(&r, &chosen, error);
+    if (status == SQ_OK) status = try_strengths(&r, &chosen, error);
+    if (status == SQ_OK) status = leave(&r, &chosen, error);
+    tear_down(&r, &chosen);
+    return status;
+}

@@ -1,0 +1,81 @@
+#include <math.h>
+
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "train/fit_model.h"
+#include "train/optimizer.h"
+
+typedef struct update { const sq_fitting *fitting; sq_adam adam; float factor; } update;
+
+static void update_one(void *context, int64_t item, int thread)
+{
+    (void)thread;
+    const update *u = context;
+    const sq_train_state *state = &u->fitting->state;
+    const sq_parameter *parameter = &state->parameters[item];
+    if (!parameter->trainable) return;
+    sq_adam adam = u->adam;
+    if (!parameter->decay) adam.weight_decay = 0;
+    for (int64_t i = 0; u->factor != 1 && i < parameter->count; i++) parameter->gradient[i] *= u->factor;
+    sq__adam_step(&adam, state->step + 1, parameter->count, parameter->value, parameter->gradient, state->first[item], state->second[item], NULL);
+}
+
+static double gradient_norm(const sq_train_state *state)
+{
+    double sum = 0;
+    for (int i = 0; i < state->parameter_count; i++)
+        if (state->parameters[i].trainable) sum += sq__sum_of_squares(state->parameters[i].gradient, state->parameters[i].count);
+    return sqrt(sum);
+}
+
+static void apply(sq_fitting *fitting, double norm)
+{
+    const sq_train_config *train = &fitting->job->train;
+    const update u = {
+        .fitting = fitting,
+        .adam = { sq__schedule_rate(&fitting->schedule, (double)fitting->state.step + 1), train->beta1, train->beta2, train->epsilon, train->weight_decay, true },
+        .factor = train->clip > 0 ? (float)sq__clip_factor(norm, train->clip) : 1.0f,
+    };
+    sq__parallel(fitting->fit->threads, fitting->state.parameter_count, update_one, (void *)&u);
+}
+
+/* Loss and gradients of a batch; *loss without the mechanisms' regularisers. */
+static sq_status differentiate(sq_fitting *fitting, const sq_batch *batch, double *loss, sq_error *error)
+{
+    const sq_train_config *train = &fitting->job->train;
+    sq__model_zero_gradients(fitting->model);
+    sq__tape_reset(fitting->tape);
+    sq__tape_mode(fitting->tape, true, fitting->job->seed, (uint64_t)fitting->state.step);
+    sq_var *auxiliary = NULL, *logits = sq__model_forward(fitting->model, fitting->tape, batch, &auxiliary);
+    const sq_cross_entropy options = { (float)train->label_smoothing, fitting->class_weights, -100, false };
+    sq_var *entropy = sq__cross_entropy(fitting->tape, logits, batch->labels, &options);
+    sq_var *total = auxiliary ? sq__add(fitting->tape, entropy, auxiliary) : entropy;
+    SQ_TRY(sq__tape_status(fitting->tape, error));
+    *loss = entropy->value[0];
+    if (!isfinite(total->value[0])) *loss = NAN;
+    return sq__tape_backward(fitting->tape, total, NULL, error);
+}
+
+sq_status sq__fit_step(sq_fitting *fitting, sq_error *error)
+{
+    sq_train_state *state = &fitting->state;
+    const int64_t redraw = fitting->job->train.redraw;
+    const sq_batch *batch;
+    double loss;
+    SQ_TRY(sq__batcher_get(fitting->batcher, state->epoch, state->batch, &batch, error));
+    const double begin = sq__clock();
+    if (redraw > 0 && state->step > 0 && state->step % redraw == 0) sq__model_redraw(fitting->model, (uint64_t)(state->step / redraw));
+    SQ_TRY(differentiate(fitting, batch, &loss, error));
+    const double norm = gradient_norm(state);
+    if (!isfinite(loss) || !isfinite(norm)) {
+        state->diverged = state->ended = 1;
+        return SQ_OK;
+    }
+    apply(fitting, norm);
+    state->loss_sum += loss * (double)batch->B;
+    state->loss_clients += (double)batch->B;
+    state->seconds += sq__clock() - begin;
+    state->step++;
+    state->batch++;
+    return SQ_OK;
+}

@@ -1,0 +1,82 @@
+#include "train/scorer.h"
+
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "train/description.h"
+#include "train/logistic.h"
+#include "train/score.h"
+#include "train/weights.h"
+
+struct sq_scorer {
+    sq_model_description description;
+    int threads;
+    sq_model *model;                   /* NULL: logistic */
+    sq_tape *tape;
+    sq_logistic logistic;
+};
+
+static sq_status load_model(sq_scorer *scorer, const sq_safetensors *file, const char *path, const sq_schema *schema, sq_error *error)
+{
+    const sq_model_description *is = &scorer->description;
+    const bool gru = strcmp(is->mechanism, sq__mechanism_gru) == 0;
+    const sq_model_spec spec = { schema, gru ? NULL : is->mechanism, is->options, is->option_count, is->seed, scorer->threads };
+    sq_model_config config = is->model;
+    int count;
+    SQ_TRY(sq__fields_set(sq__model_fields, &config, path, "kind", gru ? "gru" : "encoder", error));
+    SQ_TRY(sq__model_create(&scorer->model, &config, &spec, error));
+    sq_parameter *parameters = sq__model_parameters(scorer->model, &count);
+    SQ_TRY(sq__weights_read_all(file, path, parameters, count, error));
+    scorer->tape = sq__tape_create(false);
+    return scorer->tape ? SQ_OK : sq__no_memory(error);
+}
+
+static sq_status load(sq_scorer *scorer, const sq_safetensors *file, const char *path, const sq_schema *schema, sq_error *error)
+{
+    SQ_TRY(sq__model_metadata_read(file, path, schema, &scorer->description, error));
+    sq__set_threads(scorer->threads);
+    if (strcmp(scorer->description.mechanism, sq__mechanism_logistic) == 0) return sq__logistic_read(&scorer->logistic, file, path, schema, error);
+    return load_model(scorer, file, path, schema, error);
+}
+
+sq_status sq__scorer_open(sq_scorer **scorer, const char *model_path, const sq_schema *schema, int threads, sq_error *error)
+{
+    sq_scorer *made = *scorer = sq__alloc_zero(sizeof *made);
+    if (!made) return sq__no_memory(error);
+    made->threads = threads > 0 ? threads : sq__threads_available();
+    sq_safetensors *file = NULL;
+    sq_status status = sq__safetensors_open(&file, model_path, error);
+    if (status == SQ_OK) status = load(made, file, model_path, schema, error);
+    sq__safetensors_close(&file);
+    if (status != SQ_OK) sq__scorer_destroy(scorer);
+    return status;
+}
+
+const char *sq__scorer_mechanism(const sq_scorer *scorer) { return scorer->description.mechanism; }
+
+void sq__scorer_destroy(sq_scorer **scorer)
+{
+    sq_scorer *old = *scorer;
+    if (!old) return;
+    sq__tape_destroy(old->tape);
+    sq__model_destroy(&old->model);
+    sq__logistic_clear(&old->logistic);
+    sq__model_description_clear(&old->description);
+    sq__free(old);
+    *scorer = NULL;
+}
+
+sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split split, sq_stop_flag *stop, float *logits, double *seconds,
+                         sq_error *error)
+{
+    sq__set_threads(scorer->threads);
+    if (scorer->model) {
+        const sq_score_input input = { dataset, split, scorer->description.batch, stop, NULL, NULL };
+        return sq__score_model(scorer->model, scorer->tape, &input, logits, seconds, error);
+    }
+    const double begin = sq__clock();
+    SQ_TRY(sq__logistic_score(&scorer->logistic, dataset, split, scorer->threads, stop, logits, error));
+    if (seconds) *seconds = sq__clock() - begin;
+    return SQ_OK;
+}

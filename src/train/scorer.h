@@ -1,0 +1,17 @@
+/* A trained model as its run folder holds it: read it, score any data set of its schema. Depends on models, data, io. */
+#ifndef SQ_TRAIN_SCORER_H
+#define SQ_TRAIN_SCORER_H
+
+#include "data/dataset.h"
+
+typedef struct sq_scorer sq_scorer;
+
+/* schema: of the training, outlives the scorer. SQ_FORMAT for a damaged file or weights that are not finite. */
+sq_status sq__scorer_open(sq_scorer **scorer, const char *model_path, const sq_schema *schema, int threads, sq_error *error);
+const char *sq__scorer_mechanism(const sq_scorer *scorer);
+void sq__scorer_destroy(sq_scorer **scorer);   /* NULL allowed */
+/* logits [split size, classes] in the order of dataset->split[split]; seconds (may be NULL): of the model alone. */
+sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split split, sq_stop_flag *stop, float *logits, double *seconds,
+                         sq_error *error);
+
+#endif

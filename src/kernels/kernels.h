@@ -26,15 +26,16 @@ void sq__blas_single_thread(void);
  * Meant for m, n, k up to a few hundred whose operands stay in cache; columns in multiples of 16 run best. */
 typedef void (*sq_block_fn)(const float *b, const float *a, float *c);
 typedef struct sq_block {
-    sq_block_fn run;               /* generated code (column-major, so B comes first); NULL: sq__gemm */
+    sq_block_fn run;               /* generated code (column-major, so B comes first); NULL where none can be generated */
     bool trans_a, accumulate;
     int64_t m, n, k, lda, ldb, ldc;
 } sq_block;
 sq_block sq__block(bool trans_a, int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc, bool accumulate);
+void sq__block_run_plain(const sq_block *block, const float *a, const float *b, float *c);
 static inline void sq__block_run(const sq_block *block, const float *a, const float *b, float *c)
 {
     if (block->run) block->run(b, a, c);
-    else sq__gemm(block->trans_a, false, block->m, block->n, block->k, 1, a, block->lda, b, block->ldb, block->accumulate ? 1 : 0, c, block->ldc);
+    else sq__block_run_plain(block, a, b, c);
 }
 
 /* ---- vector kernels: one slot each; table frozen at first use ---- */

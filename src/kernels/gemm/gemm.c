@@ -8,15 +8,12 @@
 static struct { const char *name; sq_gemm_fn run; } backend;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+sq_gemm_fn sq__gemm_plain(void) { return sq__cpu_isa() == SQ_ISA_REFERENCE ? sq__gemm_ref : sq__gemm_cblas; }
+
 static void choose(void)
 {
-    if (sq__cpu_isa() == SQ_ISA_REFERENCE) {
-        backend.name = "reference";
-        backend.run = sq__gemm_ref;
-    } else {
-        backend.name = "cblas";
-        backend.run = sq__gemm_cblas;
-    }
+    backend.run = sq__block_generated() ? sq__gemm_blocks : sq__gemm_plain();
+    backend.name = backend.run == sq__gemm_blocks ? "libxsmm" : backend.run == sq__gemm_cblas ? "cblas" : "reference";
 }
 
 const char *sq__gemm_backend(void)

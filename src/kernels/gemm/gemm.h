@@ -12,5 +12,11 @@ void sq__gemm_ref(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, f
                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 void sq__gemm_cblas(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
                     const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+void sq__gemm_blocks(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                     const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+/* Whether code for blocks can be generated here. */
+bool sq__block_generated(void);
+/* What multiplies where it cannot. */
+sq_gemm_fn sq__gemm_plain(void);
 
 #endif

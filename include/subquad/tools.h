@@ -61,6 +61,11 @@ SQ_API sq_status sq_generate_clients(const sq_clients_options *options, sq_clien
 /* Lines "key: value" about version, ISA compiled and detected, matrix backend, libraries, threads. Free with sq_text_free. */
 SQ_API sq_status sq_build_info(char **text, sq_error *error);
 
+/* ---- for programs that offer the nearest valid name ---- */
+
+/* The entry of names[count] that word was probably meant to be, or NULL. '-' and '_' are equal, case does not matter. */
+SQ_API const char *sq_nearest(const char *word, const char *const *names, int count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "subquad/tools.h"
 
 enum { LONGEST = 63 };
 
@@ -48,6 +49,11 @@ const char *sq__nearest(const char *word, const char *const *names, int count)
     }
     int limit = length <= 3 ? 1 : length <= 6 ? 2 : (int)length / 3 + 1;
     return best && least <= limit ? best : NULL;
+}
+
+const char *sq_nearest(const char *word, const char *const *names, int count)
+{
+    return sq__nearest(word, names, count);
 }
 
 const char *sq__did_you_mean(const char *word, const char *const *names, int count, char *buffer, size_t size)

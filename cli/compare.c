@@ -1,0 +1,184 @@
+/* subquad compare: every mechanism on one task; the final tables. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "mechanisms.h"
+#include "progress.h"
+#include "table.h"
+#include "taskfile.h"
+
+/* One table over the rows of a result: mechanisms, a line across, baselines. place[i]: the table's row of result row i. */
+typedef void fill_fn(table *t, const sq_compare_row *row);
+static void fill_table(table *t, const sq_compare_result *result, fill_fn *fill, int *place)
+{
+    for (int i = 0; i < result->row_count; i++) {
+        const sq_compare_row *row = &result->rows[i];
+        if (i > 0 && row->baseline && !row[-1].baseline) table_rule(t);
+        table_row_begin(t);
+        place[i] = t->count - 1;
+        table_cell(t, 0, "%s%s", row->mechanism, row->baseline ? " (baseline)" : "");
+        fill(t, row);
+    }
+}
+
+/* The best value of a field of the rows; sign -1: less is better. */
+static void mark_best(table *t, const sq_compare_result *result, const int *place, int column, size_t field, int sign)
+{
+    int best = -1;
+    double most = 0;
+    for (int i = 0; i < result->row_count; i++) {
+        double value;
+        memcpy(&value, (const char *)&result->rows[i] + field, sizeof value);
+        if (!isfinite(value) || (best >= 0 && sign * value <= sign * most)) continue;
+        best = i;
+        most = value;
+    }
+    if (best >= 0 && result->row_count > 1) table_mark(t, place[best], column);
+}
+
+static void mean_cell(table *t, int column, double mean, double deviation)
+{
+    if (!isfinite(mean)) table_cell(t, column, "-");
+    else if (isfinite(deviation)) table_cell(t, column, "%.4f ± %.4f", mean, deviation);
+    else table_cell(t, column, "%.4f", mean);
+}
+
+static void fill_quality(table *t, const sq_compare_row *row)
+{
+    mean_cell(t, 1, row->mean.accuracy, row->deviation.accuracy);
+    mean_cell(t, 2, row->mean.auc, row->deviation.auc);
+    mean_cell(t, 3, row->mean.f1, row->deviation.f1);
+    mean_cell(t, 4, row->mean.log_loss, row->deviation.log_loss);
+    if (row->diverged) table_cell(t, 5, "%d of %d DIVERGED", row->diverged, row->seeds);
+    else if (row->seeds == 0) table_cell(t, 5, "no result");
+}
+
+static void fill_cost(table *t, const sq_compare_row *row)
+{
+    char text[32];
+    if (row->seeds == 0) return;
+    table_cell(t, 1, "%s", number_text((double)row->parameters, text, sizeof text));
+    if (isfinite(row->epoch_seconds)) table_cell(t, 2, "%.2f", row->epoch_seconds);
+    table_cell(t, 3, "%s", number_text(row->clients_per_second, text, sizeof text));
+    table_cell(t, 4, "%s", number_text(row->tokens_per_second, text, sizeof text));
+    table_cell(t, 5, "%s", bytes_text((double)row->train_peak_bytes, text, sizeof text));
+    table_cell(t, 6, "%s", bytes_text((double)row->inference_peak_bytes, text, sizeof text));
+    if (isfinite(row->time_exponent)) table_cell(t, 7, "n^%.2f", row->time_exponent);
+    if (isfinite(row->memory_exponent)) table_cell(t, 8, "n^%.2f", row->memory_exponent);
+    if (isfinite(row->crossover)) table_cell(t, 9, "n=%.0f", row->crossover);
+}
+
+#define FIELD(member) offsetof(sq_compare_row, member)
+
+static void print_quality(const sq_compare_result *result, int *place)
+{
+    static const char *const headings[] = { "test split", "accuracy", "AUC", "F1", "log-loss", "" };
+    bool remarks = false;
+    for (int i = 0; i < result->row_count; i++) remarks = remarks || result->rows[i].diverged || result->rows[i].seeds == 0;
+    table t;
+    table_begin(&t, headings, remarks ? 6 : 5);
+    fill_table(&t, result, fill_quality, place);
+    mark_best(&t, result, place, 1, FIELD(mean.accuracy), 1);
+    mark_best(&t, result, place, 2, FIELD(mean.auc), 1);
+    mark_best(&t, result, place, 3, FIELD(mean.f1), 1);
+    mark_best(&t, result, place, 4, FIELD(mean.log_loss), -1);
+    table_print(&t, stdout);
+    int seeds = 0;
+    for (int i = 0; i < result->row_count; i++)
+        if (result->rows[i].seeds > seeds) seeds = result->rows[i].seeds;
+    printf("%s, * best; always saying the most frequent class: accuracy %.4f\n", seeds > 1 ? "mean ± standard deviation over seeds" : "one seed",
+           result->majority);
+    for (int i = 0; i < result->row_count; i++)
+        if (result->rows[i].note[0]) printf("%s: %s\n", result->rows[i].mechanism, result->rows[i].note);
+    printf("\n");
+}
+
+static void print_cost(const sq_compare_result *result, int *place)
+{
+    static const char *const headings[] = { "cost", ">params", ">s/epoch", ">clients/s", ">tokens/s", ">train mem", ">infer mem", ">time", ">memory", ">faster" };
+    table t;
+    table_begin(&t, headings, 10);
+    fill_table(&t, result, fill_cost, place);
+    mark_best(&t, result, place, 2, FIELD(epoch_seconds), -1);
+    mark_best(&t, result, place, 3, FIELD(clients_per_second), 1);
+    table_print(&t, stdout);
+    printf("time, memory: of a training step, fitted over the length sweep; faster: length from which it beats softmax\n\n");
+}
+
+static int print_result(const sq_compare_result *result)
+{
+    int place[256];
+    if (result->row_count > (int)(sizeof place / sizeof *place)) return usage_error("compare", "more than 256 rows");
+    print_quality(result, place);
+    print_cost(result, place);
+    if (result->headline[0]) printf("%s\n", result->headline);
+    if (result->summary[0]) printf("%s\n", result->summary);
+    if (result->report[0]) printf("report: %s\n", result->report);
+    return 0;
+}
+
+/* Which mechanisms take the options given as flags: those of --only, else all. Baselines have none. */
+static int chosen_mechanisms(const char *only, int *indices, int *count)
+{
+    if (!only) return parse_mechanisms("compare", "all", indices, count);
+    char names[1024] = "";
+    for (const char *at = only; *at;) {
+        size_t length = strcspn(at, ","), used = strlen(names);
+        bool baseline = (length == 3 && strncmp(at, "gru", 3) == 0) || (length == 8 && strncmp(at, "logistic", 8) == 0);
+        if (!baseline && used + length + 2 < sizeof names) snprintf(names + used, sizeof names - used, "%s%.*s", used ? "," : "", (int)length, at);
+        at += length + (at[length] == ',');
+    }
+    *count = 0;
+    return names[0] ? parse_mechanisms("compare", names, indices, count) : -1;
+}
+
+int command_compare(int argc, char **argv)
+{
+    const char *only = NULL, *folder = NULL;
+    int64_t seeds = 0, threads = 0;
+    bool resume = false, quiet = false;
+    pairs sets = { 0 }, options = { 0 };
+    const flag flags[] = {
+        { "seeds", 0, FLAG_COUNT, &seeds, "N", "runs of each, with seeds 1 to N (of the task)" },
+        { "only", 0, FLAG_TEXT, &only, "NAMES", "mechanisms and baselines, with commas between (of the task)" },
+        { "out", 'o', FLAG_TEXT, &folder, "DIR", "folder of results (runs/TASK)" },
+        { "threads", 0, FLAG_COUNT, &threads, "N", "0: all (0)" },
+        { "resume", 0, FLAG_SWITCH, &resume, NULL, "go on where a stopped comparison was, to the same bits" },
+        { "set", 0, FLAG_PAIR, &sets, "KEY=VALUE", "change a key of the task file; may be given again" },
+        { "quiet", 'q', FLAG_SWITCH, &quiet, NULL, "no progress" },
+    };
+    usage u = { .command = "compare", .synopsis = "TASK.yaml [--seeds N] [--only NAMES] [--resume] [--OPTION VALUE] [--set KEY=VALUE]",
+                .summary = "Trains every mechanism and the baselines under one protocol, sweeps the length, and leaves report.html, tables and plots.",
+                .flags = flags, .flag_count = sizeof flags / sizeof *flags, .least = 1, .most = 1, .mechanism_options = &options,
+                .more_help = print_task_keys };
+    int count, indices[MAX_MECHANISMS], chosen;
+    int status = flags_parse(&u, argc, argv, &count);
+    if (status < 0) status = chosen_mechanisms(only, indices, &chosen);
+    if (status >= 0) return status;
+    sq_task *task = NULL;
+    status = task_open(u.command, argv[1], &sets, &options, indices, chosen, &task);
+    if (status >= 0) return status;
+    char own_folder[512];
+    default_folder(argv[1], "", own_folder, sizeof own_folder);
+    if (!folder) folder = own_folder;
+
+    progress_line line;
+    sq_compare_result result = { 0 };
+    sq_error error;
+    progress_begin(&line, quiet);
+    sq_compare_options run = { .folder = folder, .only = only, .seeds = (int)seeds, .threads = (int)threads, .resume = resume,
+                               .progress = progress_show, .user = &line, .stop = stop_on_signal() };
+    sq_status done = sq_compare(task, &run, &result, &error);
+    progress_end(&line);
+    if (done == SQ_OK) {
+        status = print_result(&result);
+    } else {
+        status = report_error(&error);
+        if (done == SQ_INTERRUPTED) fprintf(stderr, "subquad: the same command with --out %s --resume goes on from here\n", folder);
+    }
+    sq_compare_result_clear(&result);
+    sq_task_destroy(&task);
+    return status;
+}

@@ -1,0 +1,95 @@
+/* subquad list: the registry as a matrix, or one mechanism in full. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "mechanisms.h"
+#include "table.h"
+
+static const struct { unsigned bit; const char *name, *help; } abilities[] = {
+#define ABILITY(code, bit, name, help) { code, name, help },
+    SQ_CAN_TABLE(ABILITY)
+#undef ABILITY
+};
+enum { ABILITY_COUNT = sizeof abilities / sizeof *abilities };
+
+static void list_all(void)
+{
+    const char *headings[3 + ABILITY_COUNT] = { "mechanism", "paper", "cost" };
+    table t;
+    sq_mechanism_info info;
+    for (int i = 0; i < ABILITY_COUNT; i++) headings[3 + i] = abilities[i].name;
+    table_begin(&t, headings, 3 + ABILITY_COUNT);
+    for (int i = 0; sq_mechanism_get(i, &info) == SQ_OK; i++) {
+        table_row_begin(&t);
+        table_cell(&t, 0, "%s", info.name);
+        table_cell(&t, 1, "%s", info.paper);
+        table_cell(&t, 2, "%s", info.cost);
+        for (int j = 0; j < ABILITY_COUNT; j++) table_cell(&t, 3 + j, "%s", info.can & abilities[j].bit ? "yes" : "-");
+    }
+    table_print(&t, stdout);
+    printf("\n");
+    for (int i = 0; i < ABILITY_COUNT; i++) printf("%-8s %s\n", abilities[i].name, abilities[i].help);
+    printf("\n'subquad list NAME' shows a mechanism's options.\n");
+}
+
+static void range_text(const sq_option_info *option, char *text, size_t size)
+{
+    text[0] = '\0';
+    switch (option->type) {
+    case SQ_OPTION_INT:
+    case SQ_OPTION_FLOAT:
+        if (option->maximum >= 1e15) snprintf(text, size, "%.10g and more", option->minimum);
+        else snprintf(text, size, "%.10g to %.10g", option->minimum, option->maximum);
+        break;
+    case SQ_OPTION_BOOL:
+        snprintf(text, size, "true, false");
+        break;
+    case SQ_OPTION_CHOICE:
+        for (int i = 0; option->choices[i]; i++) {
+            size_t used = strlen(text);
+            snprintf(text + used, size - used, "%s%s", i ? ", " : "", option->choices[i]);
+        }
+        break;
+    case SQ_OPTION_TEXT:
+        snprintf(text, size, "text");
+        break;
+    }
+}
+
+static void list_one(int index)
+{
+    sq_mechanism_info info;
+    sq_option_info option;
+    if (sq_mechanism_get(index, &info) != SQ_OK) return;
+    printf("%s: %s\npaper: %s\ncost:  %s\n", info.name, info.title, info.paper, info.cost);
+    for (int i = 0; i < ABILITY_COUNT; i++)
+        printf("%s %-8s %s\n", i ? "      " : "can:  ", abilities[i].name, info.can & abilities[i].bit ? "yes" : "no");
+    if (info.option_count == 0) printf("\nno options\n");
+    else printf("\noptions (flag --name, task key attention.%s.name):\n", info.name);
+    for (int i = 0; sq_mechanism_option(index, i, &option) == SQ_OK; i++) {
+        char range[512];
+        range_text(&option, range, sizeof range);
+        printf("  %s = %s\n      %s\n      values: %s\n", option.name, *option.default_text ? option.default_text : "\"\"", option.help, range);
+    }
+}
+
+int command_list(int argc, char **argv)
+{
+    usage u = { .command = "list", .synopsis = "[NAME...]",
+                .summary = "The attention mechanisms: paper, cost, what each can do. With names: their options, too.", .most = -1 };
+    int count, indices[MAX_MECHANISMS], found;
+    int status = flags_parse(&u, argc, argv, &count);
+    if (status >= 0) return status;
+    if (count == 0) list_all();
+    for (int i = 0; i < count; i++) {
+        status = parse_mechanisms(u.command, argv[1 + i], indices, &found);
+        if (status >= 0) return status;
+        for (int j = 0; j < found; j++) {
+            if (i || j) printf("\n");
+            list_one(indices[j]);
+        }
+    }
+    return 0;
+}

@@ -17,11 +17,15 @@ typedef struct sq_dataset {
     int64_t *start;                    /* [examples] first event */
     int32_t *length;                   /* [examples] 1 .. max_length events, oldest first */
     int32_t *label;                    /* [examples] class, or -1 unknown */
-    char **id;                         /* [examples] client id as in the file */
+    char **id;                         /* [examples] client id as in the file; windows of one client share it */
+    char *id_texts;                    /* what id points into */
     int64_t split_size[SQ_SPLIT_COUNT];
     int64_t *split[SQ_SPLIT_COUNT];    /* example numbers, in file order */
     int64_t rows_read, rows_broken;    /* of the event file(s) */
+    int64_t clients;                   /* kept; examples, unless target.next makes several of one */
     int64_t clients_without_label, labels_without_client;   /* both dropped and counted */
+    int64_t clients_too_short;         /* target.next: no window has enough events; dropped */
+    int64_t empty_numbers;             /* empty cells of numeric columns: they become the training mean or median */
     char warning[1024];                /* "" or one line about what was dropped and the first broken row's place */
 } sq_dataset;
 

@@ -1,0 +1,53 @@
+/* Everything a comparison found, in the form that each writer (CSV, JSON, SQLite, plots, page) reads. The writers own nothing here.
+ * Depends on base. */
+#ifndef SQ_REPORT_COMPARISON_H
+#define SQ_REPORT_COMPARISON_H
+
+#include "base/status.h"
+#include "subquad/compare.h"
+
+/* Arrays of two are by sq_pass: SQ_FORWARD, and SQ_BACKWARD for forward and backward together. */
+enum { SQ_PASSES = 2 };
+
+typedef struct sq_sweep_point {
+    int64_t n;
+    double seconds[SQ_PASSES];         /* least of the runs; NaN: not measured */
+    size_t peak_bytes[SQ_PASSES];      /* held above the inputs */
+} sq_sweep_point;
+
+typedef struct sq_compared {           /* one mechanism or baseline */
+    sq_compare_row row;
+    const char *options;               /* "rank=64 sharing=none"; "" */
+    int run_count;
+    const sq_run_result *runs;         /* by seed */
+    int point_count;
+    const sq_sweep_point *points;      /* by rising n */
+    double time_exponent[SQ_PASSES], memory_exponent[SQ_PASSES];   /* NaN: too few points */
+    double crossover[SQ_PASSES];       /* length from which it is faster than softmax; NaN: nowhere */
+    const char *sweep_note;            /* why points are missing; "" */
+} sq_compared;
+
+typedef struct sq_report_pair { const char *key, *value; } sq_report_pair;
+
+typedef struct sq_comparison {
+    const char *name;                  /* of the task */
+    const char *command;               /* that does the same again */
+    const char *started;               /* ISO 8601, UTC */
+    const char *config_yaml;           /* complete */
+    const char *warning;               /* what the data reader dropped; "" */
+    const char *metric;                /* "auc", "accuracy", "f1", "log-loss" */
+    int environment_count;
+    const sq_report_pair *environment;
+    int class_count;
+    const char *const *classes;        /* hostile text: from the data */
+    const char *majority_class;
+    double majority;                   /* its accuracy on the test split */
+    int64_t test_count;                /* clients in the test split */
+    int seeds;
+    int sweep_heads, sweep_head_size, sweep_threads;
+    int64_t sweep_fit_from;            /* exponents are fitted over lengths from here */
+    int count;
+    const sq_compared *models;         /* mechanisms, then baselines */
+} sq_comparison;
+
+#endif

@@ -1,0 +1,164 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/format.h"
+#include "report/metric.h"
+#include "report/page.h"
+
+static void cell(FILE *file, const char *text)
+{
+    fprintf(file, "<td>%s</td>", text);
+}
+
+/* The marker that a model has in the figures, as gnuplot numbers them: 4 to 13 square, circle, triangle, triangle down, diamond, each open
+ * then filled; 15 pentagon. */
+static void marker(const sq_plot_style *style, FILE *file)
+{
+    static const char *const paths[] = { "M2 2h8v8h-8z", "M6 1.5a4.5 4.5 0 1 0 .01 0z", "M6 1.5l5 9h-10z", "M6 10.5l5 -9h-10z", "M6 1l5 5l-5 5l-5 -5z",
+                                         "M6 1l4.8 3.5l-1.8 5.6h-6l-1.8 -5.6z" };
+    const char *colour = strcmp(style->colour, SQ_PLOT_INK) == 0 ? "currentColor" : style->colour;
+    const bool filled = style->point % 2 == 1;
+    fprintf(file, "<svg class=\"dot\" viewBox=\"0 0 12 12\" aria-hidden=\"true\"><path d=\"%s\" fill=\"%s\" stroke=\"%s\" stroke-width=\"1.4\"/></svg>",
+            paths[(style->point - 4) / 2], filled ? colour : "none", colour);
+}
+
+/* A row's head: the name beside its marker, a note below it. */
+static void name_cell(const sq_comparison *c, int i, const char *note, FILE *file)
+{
+    const sq_plot_style style = sq__plot_style(c, i);
+    fputs("<th scope=\"row\">", file);
+    marker(&style, file);
+    sq__put_xml(file, c->models[i].row.mechanism);
+    if (note[0]) {
+        fputs("<br><span class=\"small\">", file);
+        sq__put_xml(file, note);
+        fputs("</span>", file);
+    }
+    fputs("</th>", file);
+}
+
+static double rank_of(const sq_comparison *c, int i)
+{
+    const double value = sq__metric_value(c->metric, &c->models[i].row.mean);
+    return !isfinite(value) ? -INFINITY : sq__metric_falls(c->metric) ? -value : value;
+}
+
+/* The next model of a group in order of quality, after `last` (-1: the best); -1 at the end. Equal ones by their place. */
+static int next_by_quality(const sq_comparison *c, bool baseline, int last)
+{
+    int next = -1;
+    for (int i = 0; i < c->count; i++) {
+        if (c->models[i].row.baseline != baseline || i == last) continue;
+        if (last >= 0 && (rank_of(c, i) > rank_of(c, last) || (rank_of(c, i) == rank_of(c, last) && i < last))) continue;
+        if (next < 0 || rank_of(c, i) > rank_of(c, next)) next = i;
+    }
+    return next;
+}
+
+static const char *const quality_columns[] = { "auc", "accuracy", "f1", "log-loss" };
+
+static void row(const sq_comparison *c, const sq_findings *found, int i, FILE *file)
+{
+    char figure[SQ_FIGURE_SIZE];
+    const sq_compare_row *r = &c->models[i].row;
+    fprintf(file, "<tr%s>", i == found->best ? " class=\"best\"" : "");
+    name_cell(c, i, r->seeds > 0 ? r->note : "", file);
+    if (r->seeds == 0) {
+        fputs("<td class=\"wrap\" colspan=\"10\">not run: ", file);
+        sq__put_xml(file, r->note);
+        fputs("</td></tr>\n", file);
+        return;
+    }
+    for (int pass = 0; pass < 2; pass++)   /* the metric of the task first */
+        for (int q = 0; q < 4; q++)
+            if ((strcmp(quality_columns[q], c->metric) == 0) == (pass == 0))
+                cell(file, sq__format_spread(figure, sq__metric_value(quality_columns[q], &r->mean), sq__metric_value(quality_columns[q], &r->deviation), 3));
+    cell(file, sq__format_count(figure, r->parameters));
+    cell(file, sq__format_seconds(figure, r->epoch_seconds));
+    cell(file, sq__format_quantity(figure, r->clients_per_second > 0 ? r->clients_per_second : NAN));
+    cell(file, sq__format_quantity(figure, r->tokens_per_second > 0 ? r->tokens_per_second : NAN));
+    cell(file, sq__format_bytes(figure, (double)r->train_peak_bytes));
+    cell(file, sq__format_bytes(figure, (double)r->inference_peak_bytes));
+    fputs("</tr>\n", file);
+}
+
+void sq__page_table(const sq_comparison *c, const sq_findings *found, FILE *file)
+{
+    fputs("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">model</th>", file);
+    for (int pass = 0; pass < 2; pass++)
+        for (int q = 0; q < 4; q++)
+            if ((strcmp(quality_columns[q], c->metric) == 0) == (pass == 0)) fprintf(file, "<th scope=\"col\">%s</th>", sq__metric_title(quality_columns[q]));
+    fputs("<th scope=\"col\">parameters</th><th scope=\"col\">time an<br>epoch</th><th scope=\"col\">clients/s</th><th scope=\"col\">tokens/s</th>"
+          "<th scope=\"col\">memory,<br>training</th><th scope=\"col\">memory,<br>inference</th></tr></thead>\n<tbody>\n", file);
+    for (int baseline = 0; baseline < 2; baseline++) {
+        int i = next_by_quality(c, baseline, -1);
+        if (i >= 0) fprintf(file, "<tr class=\"group\"><td colspan=\"11\">%s</td></tr>\n", baseline ? "baselines" : "attention mechanisms, best first");
+        for (; i >= 0; i = next_by_quality(c, baseline, i)) row(c, found, i, file);
+    }
+    fputs("</tbody></table></div>\n", file);
+}
+
+static void crossover_cell(const sq_compared *model, int pass, FILE *file)
+{
+    char figure[SQ_FIGURE_SIZE];
+    const double from = model->crossover[pass];
+    if (model->point_count == 0) cell(file, "–");
+    else if (strcmp(model->row.mechanism, "softmax") == 0) cell(file, "reference");
+    else if (!isfinite(from)) fprintf(file, "<td>none up to %s</td>", sq__format_count(figure, model->points[model->point_count - 1].n));
+    else fprintf(file, "<td>%s%s</td>", from <= (double)model->points[0].n ? "≤ " : "", sq__format_count(figure, (int64_t)llround(from)));
+}
+
+void sq__page_sweep(const sq_comparison *c, FILE *file)
+{
+    char figure[SQ_FIGURE_SIZE];
+    bool any = false;
+    for (int i = 0; i < c->count; i++) any |= c->models[i].point_count > 0 || (!c->models[i].row.baseline && c->models[i].sweep_note[0]);
+    if (!any) return;
+    fputs("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">mechanism</th><th scope=\"col\">time grows as<br>(training)</th><th scope=\"col\">(inference)</th>"
+          "<th scope=\"col\">memory grows as<br>(training)</th><th scope=\"col\">(inference)</th><th scope=\"col\">faster than softmax<br>from (training)</th>"
+          "<th scope=\"col\">(inference)</th><th></th></tr></thead>\n<tbody>\n", file);
+    for (int i = 0; i < c->count; i++) {
+        const sq_compared *model = &c->models[i];
+        if (model->row.baseline) continue;
+        fputs("<tr>", file);
+        name_cell(c, i, "", file);
+        const double exponents[] = { model->time_exponent[SQ_BACKWARD], model->time_exponent[SQ_FORWARD], model->memory_exponent[SQ_BACKWARD],
+                                     model->memory_exponent[SQ_FORWARD] };
+        for (int e = 0; e < 4; e++) {
+            if (model->point_count > 0 && isfinite(exponents[e])) fprintf(file, "<td>n<sup>%s</sup></td>", sq__format_fixed(figure, exponents[e], 2));
+            else cell(file, "–");
+        }
+        crossover_cell(model, SQ_BACKWARD, file);
+        crossover_cell(model, SQ_FORWARD, file);
+        fputs("<td class=\"wrap\">", file);
+        sq__put_xml(file, model->sweep_note);
+        fputs("</td></tr>\n", file);
+    }
+    fputs("</tbody></table></div>\n", file);
+}
+
+void sq__page_runs(const sq_comparison *c, FILE *file)
+{
+    char figure[SQ_FIGURE_SIZE];
+    fputs("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">model</th><th scope=\"col\">seed</th><th scope=\"col\">ROC-AUC</th><th scope=\"col\">accuracy</th>"
+          "<th scope=\"col\">F1</th><th scope=\"col\">log-loss</th><th scope=\"col\">epochs</th><th scope=\"col\">best epoch</th><th scope=\"col\">steps</th>"
+          "<th scope=\"col\">time an epoch</th><th scope=\"col\">memory, training</th><th scope=\"col\">resident</th><th></th></tr></thead>\n<tbody>\n", file);
+    for (int i = 0; i < c->count; i++)
+        for (int r = 0; r < c->models[i].run_count; r++) {
+            const sq_run_result *run = &c->models[i].runs[r];
+            fputs("<tr>", file);
+            name_cell(c, i, "", file);
+            fprintf(file, "<td>%llu</td>", (unsigned long long)run->seed);
+            for (int q = 0; q < 4; q++) cell(file, sq__format_fixed(figure, sq__metric_value(quality_columns[q], &run->test), 4));
+            cell(file, sq__format_count(figure, run->epochs));
+            cell(file, sq__format_count(figure, run->best_epoch));
+            cell(file, sq__format_count(figure, run->steps));
+            cell(file, sq__format_seconds(figure, run->epoch_seconds));
+            cell(file, sq__format_bytes(figure, (double)run->train_peak_bytes));
+            cell(file, sq__format_bytes(figure, (double)run->train_resident_bytes));
+            cell(file, run->diverged ? "diverged" : "");
+            fputs("</tr>\n", file);
+        }
+    fputs("</tbody></table></div>\n", file);
+}

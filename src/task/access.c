@@ -1,0 +1,162 @@
+/* Single settings of a task by dotted path, the whole as YAML, and the tables behind it for help texts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "attention/kind.h"
+#include "io/yaml_fields.h"
+#include "task/task.h"
+
+/* ---- sections that are one table ---- */
+
+typedef struct section { const char *name; const sq_field *fields; size_t offset; } section;
+
+static const section tables[] = {
+    { "model", sq__model_fields, offsetof(sq_task, model) },
+    { "train", sq__train_fields, offsetof(sq_task, train) },
+    { "compare", sq__compare_fields, offsetof(sq_task, compare) },
+};
+enum { TABLES = sizeof tables / sizeof *tables };
+
+static const section *find_table(const char *name)
+{
+    for (int i = 0; i < TABLES; i++)
+        if (strcmp(tables[i].name, name) == 0) return &tables[i];
+    return NULL;
+}
+
+sq_status sq_task_option(const char *name, int index, sq_option_info *info)
+{
+    const section *table = find_table(name);
+    if (!table || index < 0 || index >= sq__fields_count(table->fields)) return SQ_NOT_FOUND;
+    sq__field_info(&table->fields[index], info);
+    return SQ_OK;
+}
+
+/* ---- paths ---- */
+
+typedef struct place {
+    char section[32], mechanism[64];
+    const char *rest;                  /* what follows the section, and for attention the mechanism */
+    const sq_field *fields;            /* NULL: data */
+    void *config;
+} place;
+
+static bool cut_word(const char **path, char *word, size_t size)
+{
+    const char *dot = strchr(*path, '.');
+    if (!dot || dot == *path || (size_t)(dot - *path) >= size || !dot[1]) return false;
+    memcpy(word, *path, (size_t)(dot - *path));
+    word[dot - *path] = 0;
+    *path = dot + 1;
+    return true;
+}
+
+static sq_status find_place(sq_task *task, const char *path, place *at, sq_error *error)
+{
+    static const char *const names[] = { "data", "model", "train", "attention", "compare" };
+    char near[128];
+    *at = (place){ .rest = path };
+    if (!cut_word(&at->rest, at->section, sizeof at->section))
+        return sq__fail(error, SQ_INVALID, "'%s' is no path of a setting; expected SECTION.NAME, such as train.epochs", path);
+    if (strcmp(at->section, "data") == 0) return SQ_OK;
+    const section *table = find_table(at->section);
+    if (table) {
+        at->fields = table->fields;
+        at->config = (char *)task + table->offset;
+        snprintf(at->mechanism, sizeof at->mechanism, "%s", at->section);
+        return SQ_OK;
+    }
+    if (strcmp(at->section, "attention") != 0)
+        return sq__fail(error, SQ_NOT_FOUND, "a task has no section '%s'%s", at->section, sq__did_you_mean(at->section, names, 5, near, sizeof near));
+    if (!cut_word(&at->rest, at->mechanism, sizeof at->mechanism))
+        return sq__fail(error, SQ_INVALID, "'%s' is no path of a setting; expected attention.MECHANISM.OPTION", path);
+    const int index = sq_mechanism_find(at->mechanism);
+    if (index < 0) return sq__task_mechanism_check(at->mechanism, error) == SQ_OK
+        ? sq__fail(error, SQ_NOT_FOUND, "the baseline %s has no options", at->mechanism) : SQ_NOT_FOUND;
+    at->fields = sq__attention_kinds()[index]->fields;
+    at->config = task->attention[index];
+    return SQ_OK;
+}
+
+static sq_status set_compare(sq_task *task, const place *at, const char *value, sq_error *error)
+{
+    sq_compare_config changed = task->compare;
+    SQ_TRY(sq__fields_set(at->fields, &changed, at->mechanism, at->rest, value, error));
+    SQ_TRY(sq__compare_config_check(&changed, error));
+    task->compare = changed;
+    return SQ_OK;
+}
+
+static sq_status set_name(sq_task *task, const char *value, sq_error *error)
+{
+    char *name = sq__strdup(value);
+    if (!name) return sq__no_memory(error);
+    sq__free(task->name);
+    task->name = name;
+    return SQ_OK;
+}
+
+sq_status sq_task_set(sq_task *task, const char *path, const char *value, sq_error *error)
+{
+    place at;
+    if (strcmp(path, "name") == 0) return set_name(task, value, error);
+    SQ_TRY(find_place(task, path, &at, error));
+    if (!at.config) return sq__data_config_set(task->data, at.rest, value, error);
+    if (at.config == &task->compare) return set_compare(task, &at, value, error);
+    return sq__fields_set(at.fields, at.config, at.mechanism, at.rest, value, error);
+}
+
+const char *sq_task_get(sq_task *task, const char *path)
+{
+    place at;
+    if (strcmp(path, "name") == 0) return task->name;
+    if (find_place(task, path, &at, NULL) != SQ_OK) return NULL;
+    if (!at.config) return sq__data_config_get(task->data, at.rest);
+    const sq_field *field = sq__fields_find(at.fields, at.rest);
+    return field ? sq__fields_format(field, at.config, task->shown, sizeof task->shown) : NULL;
+}
+
+/* ---- the whole ---- */
+
+static sq_status write_yaml(const sq_task *task, FILE *stream, sq_error *error)
+{
+    char *data;
+    SQ_TRY(sq__data_config_yaml(task->data, &data, error));
+    fputs("name: ", stream);
+    sq__yaml_put_text(stream, task->name);
+    fprintf(stream, "\ndata:\n%s", data);
+    sq__free(data);
+    for (int i = 0; i < TABLES; i++) {
+        fprintf(stream, "%s:\n", tables[i].name);
+        sq__yaml_fields_write(stream, tables[i].fields, (const char *)task + tables[i].offset, 2);
+    }
+    fputs("attention:\n", stream);
+    for (int i = 0; i < task->mechanism_count; i++) {
+        const sq_attention_kind *kind = sq__attention_kinds()[i];
+        if (sq__fields_count(kind->fields) == 0) continue;
+        fprintf(stream, "  %s:\n", kind->name);
+        sq__yaml_fields_write(stream, kind->fields, task->attention[i], 4);
+    }
+    return SQ_OK;
+}
+
+sq_status sq_task_yaml(const sq_task *task, char **yaml, sq_error *error)
+{
+    char *text = NULL;
+    size_t size;
+    *yaml = NULL;
+    FILE *stream = open_memstream(&text, &size);
+    if (!stream) return sq__no_memory(error);
+    sq_status status = write_yaml(task, stream, error);
+    const bool whole = fclose(stream) == 0;
+    if (status == SQ_OK && (!whole || !(*yaml = sq__strdup(text)))) status = sq__no_memory(error);
+    free(text);
+    return status;
+}
+
+void sq_text_free(char **text)
+{
+    if (!text) return;
+    sq__free(*text);
+    *text = NULL;
+}

@@ -1,14 +1,13 @@
-/* The data section from YAML, key by key, and back. Every leaf has one path ("split.seed", "explode.into"): the tables of config.c. */
+/* The data section from YAML, key by key: whole, or one path. */
 #include "data/config_lists.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 #include "io/file.h"
 
-enum { MOST_NAMES = 64, PATH_SIZE = 128, MOST_ENTRIES = 4096, MOST_FOLDER = 4096 };
+enum { MOST_NAMES = 64, MOST_ENTRIES = 4096, MOST_FOLDER = 4096 };
 
 typedef struct reader {
     sq_data_config *config;
@@ -22,23 +21,7 @@ static void *at_offset(const sq_data_config *config, size_t offset)
     return (char *)config + offset;
 }
 
-/* ---- the tree of paths ---- */
-
-/* Visit every leaf path; true from visit stops. */
-static bool each_path(bool (*visit)(void *user, const char *path), void *user)
-{
-    char path[PATH_SIZE];
-    for (const sq_data_section *section = sq__data_sections; section->name; section++)
-        for (const sq_field *field = section->fields; field->name; field++) {
-            snprintf(path, sizeof path, "%s%s%s", section->name, section->name[0] ? "." : "", field->name);
-            if (visit(user, path)) return true;
-        }
-    for (const sq_data_list *list = sq__data_lists; list->name; list++)
-        if (visit(user, list->name)) return true;
-    return false;
-}
-
-typedef struct children { const char *prefix; char names[MOST_NAMES][PATH_SIZE]; int count; } children;
+typedef struct children { const char *prefix; char names[MOST_NAMES][SQ_CONFIG_PATH]; int count; } children;
 
 static bool add_child(void *user, const char *path)
 {
@@ -52,32 +35,6 @@ static bool add_child(void *user, const char *path)
     memcpy(c->names[c->count], path, size);
     c->names[c->count++][size] = '\0';
     return c->count == MOST_NAMES;
-}
-
-static const sq_data_section *find_section(const char *name)
-{
-    for (const sq_data_section *section = sq__data_sections; section->name; section++)
-        if (strcmp(section->name, name) == 0) return section;
-    return NULL;
-}
-
-static const sq_data_list *find_list(const char *path)
-{
-    for (const sq_data_list *list = sq__data_lists; list->name; list++)
-        if (strcmp(list->name, path) == 0) return list;
-    return NULL;
-}
-
-/* The field a path names, and where its struct lies. */
-static const sq_field *find_field(const sq_data_config *config, const char *path, void **owner)
-{
-    char name[PATH_SIZE] = "";
-    const char *dot = strchr(path, '.'), *leaf = dot ? dot + 1 : path;
-    if (dot && (size_t)(dot - path) < sizeof name) memcpy(name, path, (size_t)(dot - path));
-    const sq_data_section *section = find_section(name);
-    const sq_field *field = section && (!dot || name[0]) ? sq__fields_find(section->fields, leaf) : NULL;
-    if (field) *owner = at_offset(config, section->offset);
-    return field;
 }
 
 /* ---- lists ---- */
@@ -176,12 +133,12 @@ static sq_status read_list(const reader *r, const sq_yaml *node, const sq_data_l
 
 static sq_status read_leaf(const reader *r, const sq_yaml *node, const char *path)
 {
-    const sq_data_list *list = find_list(path);
+    const sq_data_list *list = sq__config_list(path);
     if (list) return read_list(r, node, list);
     void *owner;
     sq_error inner;
-    const sq_field *field = find_field(r->config, path, &owner);
-    const sq_data_section *section = field ? NULL : find_section(path);
+    const sq_field *field = sq__config_field(r->config, path, &owner);
+    const sq_data_section *section = field ? NULL : sq__config_section(path);
     if (section && node->type == SQ_YAML_SCALAR && sq__fields_find(section->fields, "column")) {   /* `text: review` */
         field = sq__fields_find(section->fields, "column");
         owner = at_offset(r->config, section->offset);
@@ -196,15 +153,15 @@ static sq_status read_map(const reader *r, const sq_yaml *map, const char *prefi
 {
     children known = { .prefix = prefix };
     const char *names[MOST_NAMES];
-    each_path(add_child, &known);
+    sq__config_each_path(add_child, &known);
     for (int i = 0; i < known.count; i++) names[i] = known.names[i];
     SQ_TRY(sq__yaml_check_keys(r->document, map, names, known.count, r->error));
     for (int i = 0; i < map->count; i++) {
-        char path[PATH_SIZE], below[PATH_SIZE + 1];
+        char path[SQ_CONFIG_PATH], below[SQ_CONFIG_PATH + 1];
         snprintf(path, sizeof path, "%s%s", prefix, map->keys[i]->text);
         snprintf(below, sizeof below, "%s.", path);
         children deeper = { .prefix = below };
-        each_path(add_child, &deeper);
+        sq__config_each_path(add_child, &deeper);
         bool section = deeper.count > 0 && map->items[i]->type == SQ_YAML_MAP;
         SQ_TRY(section ? read_map(r, map->items[i], below) : read_leaf(r, map->items[i], path));
     }
@@ -236,14 +193,14 @@ sq_status sq__data_config_load(sq_data_config **config, const sq_yaml_document *
     return status;
 }
 
-/* ---- set, get ---- */
+/* ---- set ---- */
 
-typedef struct near_path { const char *wanted; char names[2 * MOST_NAMES][PATH_SIZE]; const char *list[2 * MOST_NAMES]; int count; } near_path;
+typedef struct near_path { const char *wanted; char names[2 * MOST_NAMES][SQ_CONFIG_PATH]; const char *list[2 * MOST_NAMES]; int count; } near_path;
 
 static bool gather(void *user, const char *path)
 {
     near_path *near = user;
-    snprintf(near->names[near->count], PATH_SIZE, "%s", path);
+    snprintf(near->names[near->count], SQ_CONFIG_PATH, "%s", path);
     near->list[near->count] = near->names[near->count];
     return ++near->count == 2 * MOST_NAMES;
 }
@@ -251,20 +208,20 @@ static bool gather(void *user, const char *path)
 sq_status sq__data_config_set(sq_data_config *config, const char *path, const char *value, sq_error *error)
 {
     void *owner;
-    const sq_data_list *list = find_list(path);
-    const sq_field *field = list ? NULL : find_field(config, path, &owner);
+    const sq_data_list *list = sq__config_list(path);
+    const sq_field *field = list ? NULL : sq__config_field(config, path, &owner);
     if (field) {
         const sq_field alone[] = { *field, SQ_FIELDS_END };
         return sq__fields_set(alone, owner, "data", field->name, value, error);
     }
     if (!list) {
         near_path near = { .wanted = path };
-        char text[PATH_SIZE + 32];
-        each_path(gather, &near);
+        char text[SQ_CONFIG_PATH + 32];
+        sq__config_each_path(gather, &near);
         return sq__fail(error, SQ_NOT_FOUND, "data has no option '%s'%s", path, sq__did_you_mean(path, near.list, near.count, text, sizeof text));
     }
     sq_yaml_document *document;
-    char *here, name[PATH_SIZE];
+    char *here, name[SQ_CONFIG_PATH];
     snprintf(name, sizeof name, "data.%s", path);
     SQ_TRY(sq__yaml_parse(&document, name, value[0] ? value : "[]", value[0] ? strlen(value) : 2, error));
     sq_status status = absolute(".", &here, error);
@@ -275,124 +232,4 @@ sq_status sq__data_config_set(sq_data_config *config, const char *path, const ch
     }
     sq__yaml_destroy(&document);
     return status;
-}
-
-static void write_text(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\') fprintf(out, "\\%c", *c);
-        else if (*c < 0x20 || *c == 0x7F) fprintf(out, "\\x%02X", *c);
-        else fputc(*c, out);
-    }
-    fputc('"', out);
-}
-
-static void write_field(FILE *out, const sq_field *field, const void *owner)
-{
-    char text[SQ_TEXT_FIELD_SIZE];
-    sq__fields_format(field, owner, text, sizeof text);
-    if (field->type == SQ_FIELD_TEXT) write_text(out, text);
-    else fputs(text, out);
-}
-
-static void write_struct(FILE *out, const sq_field *fields, const void *owner)
-{
-    for (int i = 0; fields[i].name; i++) {
-        fprintf(out, "%s%s: ", i ? ", " : "", fields[i].name);
-        write_field(out, &fields[i], owner);
-    }
-}
-
-/* In one line, or with `indent` one entry a line. */
-static void write_list(FILE *out, const sq_data_config *config, const sq_data_list *list, const char *indent)
-{
-    const sq_text_list *texts = at_offset(config, list->offset);
-    int count = list->kind == SQ_LIST_CATEGORICAL ? config->categorical_count : list->kind == SQ_LIST_NUMERIC ? config->numeric_count : texts->count;
-    fputc('[', out);
-    for (int i = 0; i < count; i++) {
-        fprintf(out, "%s%s", i ? indent ? "," : ", " : "", indent ? indent : "");
-        if (list->kind == SQ_LIST_TEXTS || list->kind == SQ_LIST_FILES) {
-            write_text(out, texts->items[i]);
-            continue;
-        }
-        fputc('{', out);
-        if (list->kind == SQ_LIST_CATEGORICAL) write_struct(out, sq__data_categorical_fields, &config->categorical[i]);
-        else write_struct(out, sq__data_numeric_fields, &config->numeric[i]);
-        fputc('}', out);
-    }
-    fputc(']', out);
-}
-
-/* What `write` puts out, as counted memory; NULL: no memory. */
-static char *written(void (*write)(FILE *out, const sq_data_config *config, const char *path), const sq_data_config *config, const char *path)
-{
-    char *text = NULL, *copy = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    if (!out) return NULL;
-    write(out, config, path);
-    bool failed = ferror(out) != 0;
-    if (fclose(out) == 0 && !failed) copy = sq__strdup(text);
-    free(text);
-    return copy;
-}
-
-static void write_value(FILE *out, const sq_data_config *config, const char *path)
-{
-    void *owner;
-    char text[SQ_TEXT_FIELD_SIZE];
-    const sq_data_list *list = find_list(path);
-    const sq_field *field = list ? NULL : find_field(config, path, &owner);
-    if (list) write_list(out, config, list, NULL);
-    else if (field) fputs(sq__fields_format(field, owner, text, sizeof text), out);
-}
-
-const char *sq__data_config_get(sq_data_config *config, const char *path)
-{
-    void *owner;
-    if (!find_list(path) && !find_field(config, path, &owner)) return NULL;
-    sq__free(config->shown);
-    return config->shown = written(write_value, config, path);
-}
-
-static void write_named(FILE *out, const sq_data_config *config, const char *name, const char *key)
-{
-    fprintf(out, "%s: ", key);
-    write_list(out, config, find_list(name), NULL);
-}
-
-static void write_section(FILE *out, const sq_data_config *config, const char *path)
-{
-    (void)path;
-    for (const sq_field *field = sq__data_sections[0].fields; field->name; field++) {
-        fprintf(out, "  %s: ", field->name);
-        write_field(out, field, config);
-        fputc('\n', out);
-    }
-    for (const sq_data_list *list = sq__data_lists; list->name; list++) {
-        if (strchr(list->name, '.')) continue;
-        fprintf(out, "  %s: ", list->name);
-        write_list(out, config, list, "\n    ");
-        fputc('\n', out);
-    }
-    for (const sq_data_section *section = &sq__data_sections[1]; section->name; section++) {
-        fprintf(out, "  %s: {", section->name);
-        write_struct(out, section->fields, at_offset(config, section->offset));
-        if (strcmp(section->name, "explode") == 0) write_named(out, config, "explode.into", ", into");
-        if (strcmp(section->name, "target") == 0) write_named(out, config, "target.file", ", file");
-        if (strcmp(section->name, "split") == 0) {
-            write_named(out, config, "split.files.train", ", files: {train");
-            write_named(out, config, "split.files.validation", ", validation");
-            write_named(out, config, "split.files.test", ", test");
-            fputc('}', out);
-        }
-        fputs("}\n", out);
-    }
-}
-
-sq_status sq__data_config_yaml(const sq_data_config *config, char **text, sq_error *error)
-{
-    *text = written(write_section, config, "");
-    return *text ? SQ_OK : sq__no_memory(error);
 }

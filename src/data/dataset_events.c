@@ -186,13 +186,15 @@ static sq_status fill_numbers(building *b, sq_error *error)
     sq_feature *features = sq__alloc_array((size_t)b->config->numeric_count + SQ_TIME_FEATURE_COUNT, sizeof *features);
     if (!features) return sq__no_memory(error);
     int count = sq__features_list(b->config, b->raw->form, features);
+    sq_calendar calendar;
+    sq__calendar_fill(&calendar, b->raw->form);
     sq_status status = SQ_OK;
     for (int n = 0; status == SQ_OK && n < d->schema->number_count; n++) {
         sq_feature feature;
         status = find_feature(b, d->schema->numbers[n].name, features, count, &feature, error);
         for (int64_t c = 0; status == SQ_OK && c < b->raw->store.count; c++) {
             const sq_client *client = &b->raw->store.clients[c];
-            if (b->use[c]) sq__feature_values(&feature, b->raw->form, &b->raw->store.layout, client->events, client->count, d->numbers[n] + b->begin[c]);
+            if (b->use[c]) sq__feature_values(&feature, &calendar, &b->raw->store.layout, client->events, client->count, d->numbers[n] + b->begin[c]);
         }
         if (status == SQ_OK) sq__number_transform(&d->schema->numbers[n], d->numbers[n], d->events);
     }

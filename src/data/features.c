@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { DAY = 86400 };
-
 static const char *const names[SQ_TIME_FEATURE_COUNT] = {
     "time.gap", "time.age", "time.hour.sin", "time.hour.cos", "time.weekday.sin", "time.weekday.cos", "time.monthday.sin", "time.monthday.cos",
 };
@@ -45,33 +43,39 @@ int sq__feature_transform(const sq_data_config *config, const sq_feature *featur
     return feature->time <= SQ_TIME_AGE ? SQ_TRANSFORM_LOG : SQ_TRANSFORM_NONE;
 }
 
-static float on_circle(double turn, bool sine)
+static void fill_circle(float *sines, float *cosines, int size)
 {
-    double angle = 6.283185307179586476925 * turn;
-    return (float)(sine ? sin(angle) : cos(angle));
-}
-
-/* The circle's value by minute of the day, weekday or day of the month. */
-static void calendar_values(sq_time_feature feature, sq_time_form form, size_t stride, char *events, int64_t count, float *values)
-{
-    float table[DAY / 60];
-    bool sine = feature == SQ_TIME_HOUR_SIN || feature == SQ_TIME_WEEKDAY_SIN || feature == SQ_TIME_MONTHDAY_SIN;
-    bool hour = feature <= SQ_TIME_HOUR_COS, week = feature == SQ_TIME_WEEKDAY_SIN || feature == SQ_TIME_WEEKDAY_COS;
-    int size = hour ? DAY / 60 : week ? 7 : 31;
-    bool known[DAY / 60] = { false };
-    for (int64_t i = 0; i < count; i++) {
-        int clock, weekday, month_day;
-        sq__time_fields(form, *sq__event_time(events + (size_t)i * stride), &clock, &weekday, &month_day);
-        int place = hour ? clock / 60 : week ? weekday : month_day;
-        if (!known[place]) {
-            table[place] = on_circle((double)place / size, sine);
-            known[place] = true;
-        }
-        values[i] = table[place];
+    for (int i = 0; i < size; i++) {
+        double angle = 6.283185307179586476925 * i / size;
+        sines[i] = (float)sin(angle);
+        cosines[i] = (float)cos(angle);
     }
 }
 
-void sq__feature_values(const sq_feature *feature, sq_time_form form, const sq_event_layout *layout, char *events, int64_t count, float *values)
+void sq__calendar_fill(sq_calendar *calendar, sq_time_form form)
+{
+    calendar->form = form;
+    fill_circle(calendar->hour[0], calendar->hour[1], 1440);
+    fill_circle(calendar->weekday[0], calendar->weekday[1], 7);
+    fill_circle(calendar->month_day[0], calendar->month_day[1], 31);
+}
+
+static float calendar_value(const sq_calendar *calendar, sq_time_feature feature, double time)
+{
+    int clock, weekday, month_day;
+    sq__time_fields(calendar->form, time, &clock, &weekday, &month_day);
+    switch (feature) {
+    case SQ_TIME_HOUR_SIN: return calendar->hour[0][clock / 60];
+    case SQ_TIME_HOUR_COS: return calendar->hour[1][clock / 60];
+    case SQ_TIME_WEEKDAY_SIN: return calendar->weekday[0][weekday];
+    case SQ_TIME_WEEKDAY_COS: return calendar->weekday[1][weekday];
+    case SQ_TIME_MONTHDAY_SIN: return calendar->month_day[0][month_day];
+    default: return calendar->month_day[1][month_day];
+    }
+}
+
+void sq__feature_values(const sq_feature *feature, const sq_calendar *calendar, const sq_event_layout *layout, char *events, int64_t count,
+                        float *values)
 {
     const size_t stride = layout->bytes;
     if (feature->column >= 0) {
@@ -87,7 +91,7 @@ void sq__feature_values(const sq_feature *feature, sq_time_form form, const sq_e
         double last = count ? *sq__event_time(events + (size_t)(count - 1) * stride) : 0.0;
         for (int64_t i = 0; i < count; i++) values[i] = (float)(last - *sq__event_time(events + (size_t)i * stride));
     } else {
-        calendar_values(feature->time, form, stride, events, count, values);
+        for (int64_t i = 0; i < count; i++) values[i] = calendar_value(calendar, feature->time, *sq__event_time(events + (size_t)i * stride));
     }
 }
 

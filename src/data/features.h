@@ -20,9 +20,14 @@ int sq__features_list(const sq_data_config *config, sq_time_form form, sq_featur
 const char *sq__feature_name(const sq_data_config *config, const sq_feature *feature);
 int sq__feature_transform(const sq_data_config *config, const sq_feature *feature);
 
-/* Raw values of a client's sorted events, stride apart; NaN where a cell was empty.
+/* Sines (0) and cosines (1) by minute of the day, weekday and day of the month. */
+typedef struct sq_calendar { sq_time_form form; float hour[2][1440], weekday[2][7], month_day[2][31]; } sq_calendar;
+void sq__calendar_fill(sq_calendar *calendar, sq_time_form form);
+
+/* Raw values of a client's sorted events; NaN where a cell was empty.
  * GAP: seconds since the previous event (0 at the first); AGE: seconds until the last event of the client. */
-void sq__feature_values(const sq_feature *feature, sq_time_form form, const sq_event_layout *layout, char *events, int64_t count, float *values);
+void sq__feature_values(const sq_feature *feature, const sq_calendar *calendar, const sq_event_layout *layout, char *events, int64_t count,
+                        float *values);
 
 /* In place; an empty cell (NaN) becomes 0, the training mean or median. */
 void sq__number_transform(const sq_number *number, float *values, int64_t count);

@@ -95,8 +95,8 @@ static sq_status finish_number(sq_number *number, moments *m, bool *constant, sq
     return number->transform == SQ_TRANSFORM_QUANTILE ? take_quantiles(number, m, error) : SQ_OK;
 }
 
-static sq_status fit_number(sq_number *number, const sq_raw_events *raw, const sq_feature *feature, const bool *train, float *values, bool *constant,
-                            sq_error *error)
+static sq_status fit_number(sq_number *number, const sq_raw_events *raw, const sq_calendar *calendar, const sq_feature *feature, const bool *train,
+                            float *values, bool *constant, sq_error *error)
 {
     moments m = { .stride = 1 };
     int64_t events = 0;
@@ -108,7 +108,7 @@ static sq_status fit_number(sq_number *number, const sq_raw_events *raw, const s
     }
     for (int64_t c = 0; c < raw->store.count; c++) {
         if (!train[c]) continue;
-        sq__feature_values(feature, raw->form, &raw->store.layout, raw->store.clients[c].events, raw->store.clients[c].count, values);
+        sq__feature_values(feature, calendar, &raw->store.layout, raw->store.clients[c].events, raw->store.clients[c].count, values);
         add_values(&m, values, raw->store.clients[c].count, number->transform == SQ_TRANSFORM_LOG);
     }
     sq_status status = finish_number(number, &m, constant, error);
@@ -120,13 +120,15 @@ static sq_status fit_number(sq_number *number, const sq_raw_events *raw, const s
 static sq_status fit_numbers(sq_schema *schema, const sq_data_config *config, const sq_raw_events *raw, const sq_feature *features, int count,
                              const bool *train, float *values, sq_error *error)
 {
+    sq_calendar calendar;
+    sq__calendar_fill(&calendar, raw->form);
     for (int i = 0; i < count; i++) {
         sq_number *number = &schema->numbers[schema->number_count];
         bool constant = false;
         *number = (sq_number){ .transform = (sq_transform)sq__feature_transform(config, &features[i]) };
         snprintf(number->name, sizeof number->name, "%.63s", sq__feature_name(config, &features[i]));
         schema->number_count++;
-        SQ_TRY(fit_number(number, raw, &features[i], train, values, &constant, error));
+        SQ_TRY(fit_number(number, raw, &calendar, &features[i], train, values, &constant, error));
         if (constant && features[i].column < 0) schema->number_count--;   /* LOG and NONE hold no memory */
     }
     return SQ_OK;

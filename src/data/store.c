@@ -132,9 +132,7 @@ char *sq__store_append(sq_store *store, sq_client *client)
             client->room = room;
         }
     }
-    char *event = client->events + (size_t)client->count++ * bytes;
-    memset(event, 0, bytes);
-    return event;
+    return client->events + (size_t)client->count++ * bytes;
 }
 
 sq_status sq__store_sort(sq_store *store, sq_error *error)

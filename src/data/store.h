@@ -41,7 +41,7 @@ void sq__store_clear(sq_store *store);
 sq_client *sq__store_client(sq_store *store, const char *id, size_t size, int part, bool *fresh);
 bool sq__store_has(const sq_store *store, const char *id, size_t size, int part);
 const char *sq__store_id(const sq_store *store, int64_t client);
-/* Room for one more event of the client, zeroed; NULL: no memory. */
+/* Room for one more event of the client, to be filled; NULL: no memory. */
 char *sq__store_append(sq_store *store, sq_client *client);
 /* Every client's events by (time, file order), trimmed to `most`. */
 sq_status sq__store_sort(sq_store *store, sq_error *error);

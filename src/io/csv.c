@@ -128,7 +128,7 @@ static bool add_cell(sq_csv *csv, const char *text, size_t size)
 
 static void trim(const sq_csv *csv, const char **text, const char **end)
 {
-    if (!csv->options.quotes) return;
+    if (!csv->options.quotes || *text == *end || (**text > ' ' && (*end)[-1] > ' ')) return;
     int (*blank)(unsigned char) = csv->options.delimiter == '\t' ? is_blank_not_tab : is_blank;
     while (*text < *end && blank((unsigned char)**text)) ++*text;
     while (*text < *end && blank((unsigned char)(*end)[-1])) --*end;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "io/gzip_check.h"
 
 enum { READ_BLOCK = 1 << 16 };
 
@@ -17,8 +18,10 @@ struct sq_stream {
     char *name;
     struct archive *archive;
     int file;                          /* -1: in memory */
+    const char *memory;                /* its bytes then */
     int64_t bytes;                     /* of the compressed file */
-    bool empty;
+    bool ended;
+    sq_gzip_check *gzip;               /* NULL: another filter */
 };
 
 /* What a name promises, so that a damaged first block is not taken for plain text. */
@@ -42,7 +45,22 @@ static sq_status damaged(const sq_stream *stream, sq_error *error)
     return sq__fail(error, SQ_FORMAT, "%s: truncated or damaged: %s", stream->name, why ? why : "unexpected end of file");
 }
 
-static sq_status begin(sq_stream *stream, const void *bytes, sq_error *error)
+static bool read_packed(void *user, int64_t offset, void *bytes, size_t size)
+{
+    const sq_stream *stream = user;
+    if (stream->file >= 0) return pread(stream->file, bytes, size, offset) == (ssize_t)size;
+    memcpy(bytes, stream->memory + offset, size);
+    return true;
+}
+
+static sq_status check_end(sq_stream *stream, sq_error *error)
+{
+    stream->ended = true;
+    if (!stream->gzip || sq__gzip_fits(stream->gzip, stream->bytes, read_packed, stream)) return SQ_OK;
+    return sq__fail(error, SQ_FORMAT, "%s: truncated or damaged: the checksum does not fit", stream->name);
+}
+
+static sq_status begin(sq_stream *stream, sq_error *error)
 {
     struct archive *archive = stream->archive = archive_read_new();
     if (!archive) return sq__no_memory(error);
@@ -53,15 +71,20 @@ static sq_status begin(sq_stream *stream, const void *bytes, sq_error *error)
     archive_read_support_format_raw(archive);
     archive_read_support_format_empty(archive);
     int code = stream->file >= 0 ? archive_read_open_fd(archive, stream->file, READ_BLOCK)
-                                 : archive_read_open_memory(archive, bytes, (size_t)stream->bytes);
+                                 : archive_read_open_memory(archive, stream->memory, (size_t)stream->bytes);
     if (code != ARCHIVE_OK) return damaged(stream, error);
     const char *want = promised(stream->name);
     if (want && archive_filter_count(archive) < 2)
         return sq__fail(error, SQ_FORMAT, "%s: truncated or damaged: expected %s data, as its name says", stream->name, want);
+    if (archive_filter_code(archive, 0) == ARCHIVE_FILTER_GZIP) {
+        stream->gzip = sq__alloc(sizeof *stream->gzip);
+        if (!stream->gzip) return sq__no_memory(error);
+        sq__gzip_begin(stream->gzip);
+    }
     struct archive_entry *entry;
     code = archive_read_next_header(archive, &entry);
     if (code == ARCHIVE_EOF) {
-        stream->empty = true;
+        stream->ended = true;
         return SQ_OK;
     }
     return code == ARCHIVE_OK ? SQ_OK : damaged(stream, error);
@@ -84,7 +107,7 @@ static sq_status open_file(sq_stream *stream, sq_error *error)
         return sq__fail(error, errno == ENOENT ? SQ_NOT_FOUND : SQ_IO, "%s: cannot be read: %s", stream->name, strerror(errno));
     if (S_ISDIR(about.st_mode)) return sq__fail(error, SQ_INVALID, "%s: is a folder; expected a file", stream->name);
     stream->bytes = about.st_size;
-    return begin(stream, NULL, error);
+    return begin(stream, error);
 }
 
 sq_status sq__stream_open(sq_stream **stream, const char *path, sq_error *error)
@@ -99,8 +122,9 @@ sq_status sq__stream_open_bytes(sq_stream **stream, const char *name, const void
 {
     sq_status status = create(stream, name, error);
     if (status == SQ_OK) {
+        (*stream)->memory = bytes;
         (*stream)->bytes = (int64_t)size;
-        status = begin(*stream, bytes, error);
+        status = begin(*stream, error);
     }
     if (status != SQ_OK) sq__stream_close(stream);
     return status;
@@ -109,17 +133,20 @@ sq_status sq__stream_open_bytes(sq_stream **stream, const char *name, const void
 sq_status sq__stream_next(sq_stream *stream, const char **block, size_t *size, sq_error *error)
 {
     *size = 0;
-    while (!stream->empty && *size == 0) {
+    while (!stream->ended && *size == 0) {
         const void *data;
         int64_t offset;
         int code = archive_read_data_block(stream->archive, &data, size, &offset);
         if (code == ARCHIVE_EOF) {
-            stream->empty = true;
             *size = 0;
-        } else if (code != ARCHIVE_OK) {
+            return check_end(stream, error);
+        }
+        if (code != ARCHIVE_OK) {
+            *size = 0;
             return damaged(stream, error);
         }
         *block = data;
+        if (stream->gzip) sq__gzip_add(stream->gzip, data, *size);
     }
     return SQ_OK;
 }
@@ -141,6 +168,7 @@ void sq__stream_close(sq_stream **stream)
     if (!stream || !*stream) return;
     if ((*stream)->archive) archive_read_free((*stream)->archive);
     if ((*stream)->file >= 0) close((*stream)->file);
+    sq__free((*stream)->gzip);
     sq__free((*stream)->name);
     sq__free(*stream);
     *stream = NULL;

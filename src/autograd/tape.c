@@ -39,6 +39,13 @@ sq_status sq__tape_status(const sq_tape *tape, sq_error *error)
     return tape->status;
 }
 
+void sq__tape_fail(sq_tape *tape, const sq_error *error)
+{
+    if (tape->status != SQ_OK) return;
+    tape->status = error->status;
+    tape->error = *error;
+}
+
 void sq__tape_mode(sq_tape *tape, bool training, uint64_t seed, uint64_t step)
 {
     tape->training = training;

@@ -1,8 +1,14 @@
 /* A configuration becomes a classifier: Transformer encoder over any mechanism, or a recurrent baseline. Depends on nn, data/batch.h.
  *
  * encoder: sum of column embeddings (+ linear map of numbers) + positions -> dropout -> blocks -> final norm (pre) -> pooling -> linear.
- * gru:     the same embedding -> GRU layers -> last valid state -> linear.
+ * gru:     the same embedding without positions -> GRU layers -> last valid state -> linear.
  * Initial values are drawn per parameter from (seed, name), so everything that is not attention starts equal for every mechanism.
+ *
+ * Names of parameters are fixed: checkpoints carry them.
+ *   embedding.COLUMN.weight, embedding.numbers.{weight,bias}, embedding.positions.weight, embedding.class     (events.h)
+ *   encoder.I.attention.{query_key_value,output}.{weight,bias}, encoder.I.attention.mechanism.NAME           (nn/attention_block.h)
+ *   encoder.I.feed_forward.{in,out}.{weight,bias}, encoder.I.{attention_norm,feed_forward_norm}.{weight,bias} (nn/transformer.h)
+ *   encoder.norm.{weight,bias} (pre-norm), gru.I.{weight_ih,weight_hh,bias_ih,bias_hh}, head.{weight,bias}
  */
 #ifndef SQ_MODELS_MODEL_H
 #define SQ_MODELS_MODEL_H
@@ -42,10 +48,10 @@ sq_status sq__model_create(sq_model **model, const sq_model_config *config, cons
 void sq__model_destroy(sq_model **model);
 sq_parameter *sq__model_parameters(sq_model *model, int *count);         /* trainable and not; order fixed */
 int64_t sq__model_parameter_count(const sq_model *model);                /* trainable numbers */
-/* Logits [B, classes]. auxiliary (may be NULL) receives the sum of the mechanisms' weighted regularisers as a scalar variable, or NULL. */
+/* Logits [B, classes]; NULL after a failure, which the tape keeps. auxiliary (may be NULL) receives the sum of the mechanisms' weighted regularisers as a scalar variable, or NULL. */
 sq_var *sq__model_forward(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_var **auxiliary);
-/* Redraw random features and the like: draw counts from 1. The same (seed, draw) gives the same values. */
-void sq__model_redraw(sq_model *model, uint64_t draw);
+/* Redraw random features and the like: draw counts from 1. The same (seed, draw) gives the same values. Fails only for lack of memory. */
+sq_status sq__model_redraw(sq_model *model, uint64_t draw);
 void sq__model_zero_gradients(sq_model *model);
 
 #endif

@@ -1,0 +1,26 @@
+/* From a batch of events to rows of width E: the sum of one embedding per category column (row 0: out of vocabulary), a linear map
+ * of the numbers, and positions. Rows beyond a length carry no meaning and are never read by what follows.
+ * Parameters: embedding.COLUMN.weight [words + 1, E], embedding.numbers.weight [E, numbers], embedding.numbers.bias,
+ * embedding.positions.weight [max_length, E]. Depends on nn, data/batch.h. */
+#ifndef SQ_MODELS_EVENTS_H
+#define SQ_MODELS_EVENTS_H
+
+#include "data/batch.h"
+#include "nn/layers.h"
+
+typedef enum sq_positions { SQ_POSITIONS_LEARNED, SQ_POSITIONS_SINUSOIDAL, SQ_POSITIONS_NONE } sq_positions;
+
+typedef struct sq_events {
+    int category_count, number_count;
+    sq_embedding *tables;              /* [category_count + 1]: the last is for positions when there are any */
+    bool positions;
+    sq_linear numbers;
+    int64_t max_length;
+    float dropout;
+} sq_events;
+
+sq_status sq__events_create(sq_events *events, sq_parameters *set, const sq_schema *schema, int64_t width, sq_positions positions, float dropout, sq_error *error);
+void sq__events_clear(sq_events *events);
+sq_var *sq__events_run(const sq_events *events, sq_tape *tape, const sq_batch *batch);   /* [B,T,E] */
+
+#endif

@@ -17,6 +17,7 @@ typedef struct reader {
     const char *name;
     anchor anchors[MOST_ANCHORS];
     int anchor_count;
+    bool key;                          /* the next scalar is a key: a plain null is then the word */
     sq_error *error;
 } reader;
 
@@ -82,7 +83,7 @@ static sq_status read_scalar(reader *r, const yaml_event_t *event, sq_yaml **nod
     anchor *slot;
     if (memchr(text, 0, size)) return bad(r, event->start_mark, "a zero byte in a text");
     SQ_TRY(add_anchor(r, event->data.scalar.anchor, event->start_mark, &slot));
-    bool null = event->data.scalar.plain_implicit && (strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
+    bool null = !r->key && event->data.scalar.plain_implicit && (strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
     *node = new_node(r, SQ_YAML_SCALAR, event->start_mark);
     if (!*node || !((*node)->text = copy_text(r, text, null ? 0 : size))) return sq__no_memory(r->error);
     if (slot) slot->node = *node;
@@ -128,7 +129,9 @@ static sq_status read_entries(reader *r, sq_yaml *node, yaml_event_type_t end, i
         bool last = event.type == end;
         sq_status status = SQ_OK;
         yaml_mark_t mark = event.start_mark;
+        r->key = node->type == SQ_YAML_MAP;
         if (!last) status = read_node(r, &event, depth + 1, node->type == SQ_YAML_MAP ? &key : &value);
+        r->key = false;
         yaml_event_delete(&event);
         if (last || status != SQ_OK) return status;
         if (node->count >= MOST_ENTRIES) return bad(r, mark, "more than 65536 entries in one list");
@@ -149,6 +152,7 @@ static sq_status read_entries(reader *r, sq_yaml *node, yaml_event_type_t end, i
 static sq_status read_node(reader *r, const yaml_event_t *event, int depth, sq_yaml **node)
 {
     if (depth > DEEPEST) return bad(r, event->start_mark, "nested deeper than 64");
+    if (event->type != YAML_SCALAR_EVENT) r->key = false;
     if (event->type == YAML_ALIAS_EVENT) return read_alias(r, event, node);
     if (event->type == YAML_SCALAR_EVENT) return read_scalar(r, event, node);
     bool map = event->type == YAML_MAPPING_START_EVENT;

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""The model of bench/training_step.c in PyTorch (Debian: python3-torch): the same sizes, pre-norm, GELU, AdamW, mean pooling.
+
+Usage: training_step_torch.py [key=value ...] with keys n, batch, layers, width, heads, feed_forward, steps, threads, dropout.
+Prints one JSON object: milliseconds of the fastest step, and the process's peak resident bytes above those before the model.
+"""
+import json
+import resource
+import sys
+import time
+
+import torch
+from torch import nn
+
+
+class Classifier(nn.Module):
+    def __init__(self, o):
+        super().__init__()
+        self.words = nn.Embedding(101, o["width"])
+        self.positions = nn.Embedding(o["n"], o["width"])
+        layer = nn.TransformerEncoderLayer(o["width"], o["heads"], o["feed_forward"], o["dropout"], "gelu", batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, o["layers"], nn.LayerNorm(o["width"]))
+        self.head = nn.Linear(o["width"], 2)
+
+    def forward(self, ids):
+        x = self.words(ids) + self.positions(torch.arange(ids.shape[1]))
+        return self.head(self.encoder(x).mean(1))
+
+
+def main():
+    o = dict(n=1024, batch=8, layers=2, width=128, heads=4, feed_forward=512, steps=5, threads=1, dropout=0.0)
+    for word in sys.argv[1:]:
+        key, value = word.split("=")
+        o[key] = type(o[key])(value)
+    torch.set_num_threads(o["threads"])
+    torch.manual_seed(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    model = Classifier(o)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    ids = torch.randint(0, 101, (o["batch"], o["n"]))
+    labels = torch.arange(o["batch"]) % 2
+    best = float("inf")
+    for step in range(o["steps"] + 1):
+        begin = time.perf_counter()
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(ids), labels)
+        loss.backward()
+        optimizer.step()
+        if step:
+            best = min(best, time.perf_counter() - begin)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps(dict(model="torch " + torch.__version__, n=o["n"], batch=o["batch"], threads=o["threads"], dropout=o["dropout"],
+                          ms=round(best * 1e3, 1), peak_bytes=peak - before, loss=loss.item())))
+
+
+if __name__ == "__main__":
+    main()

@@ -76,8 +76,8 @@ static void how(const sq_page *page, FILE *file)
     const sq_comparison *c = page->comparison;
     fputs("<h2>To do it again</h2>\n", file);
     element(file, "<p class=\"small\">subquad ", sq_version(), "");
-    fprintf(file, ", seed%s 1%s", c->seeds == 1 ? "" : "s", c->seeds == 1 ? "" : " to ");
-    if (c->seeds > 1) fprintf(file, "%d", c->seeds);
+    if (c->seeds > 1) fprintf(file, ", seeds %lld to %lld", (long long)c->first_seed, (long long)(c->first_seed + c->seeds - 1));
+    else fprintf(file, ", seed %lld", (long long)c->first_seed);
     element(file, ", started ", c->started, "");
     element(file, ": <code>", c->command, "</code>. The same version and configuration give the same bits, on any number of threads; times differ.</p>\n");
     element(file, "<details open><summary>Configuration, complete</summary>\n<pre>", c->config_yaml, "</pre></details>\n");

@@ -159,6 +159,7 @@ static json_t *root_object(tree *t, const sq_comparison *c)
     set(t, root, "findings", lines);
     set(t, root, "metric", text(c->metric));
     set(t, root, "seeds", integer(c->seeds));
+    set(t, root, "first_seed", integer(c->first_seed));
     set(t, root, "test_count", integer(c->test_count));
     set(t, root, "majority_class", text(c->majority_class));
     set(t, root, "majority_accuracy", real(c->majority));

@@ -1,5 +1,6 @@
 #include "task/task.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "attention/kind.h"
@@ -99,7 +100,9 @@ static sq_status load(sq_task *task, sq_error *error)
     sq_yaml_document *document;
     SQ_TRY(sq__yaml_load(&document, task->path, error));
     char *folder = sq__path_folder(task->path);
-    sq_status status = folder ? read_sections(task, document, folder, error) : sq__no_memory(error);
+    char *absolute = folder ? realpath(folder, NULL) : NULL;   /* so that config.yaml means the same from where it lies */
+    sq_status status = absolute ? read_sections(task, document, absolute, error) : sq__no_memory(error);
+    free(absolute);
     sq__free(folder);
     sq__yaml_destroy(&document);
     if (status == SQ_OK && !task->name) status = name_by_file(task, error);

@@ -197,7 +197,7 @@ static sq_status check_target(const sq_data_config *config, sq_error *error)
 sq_status sq__data_config_check(const sq_data_config *config, sq_error *error)
 {
     const sq_data_split *split = &config->split;
-    bool folders = config->format == SQ_FORMAT_FOLDERS;
+    bool folders = config->kind == SQ_DATA_TEXT && (config->format == SQ_FORMAT_FOLDERS || config->format == SQ_FORMAT_AUTO);
     if (split->by == SQ_BY_FILES) {
         if (!split->train_files.count) return sq__fail(error, SQ_INVALID, "data: split.by is 'files', but split.files.train is not given");
         if (config->files.count) return sq__fail(error, SQ_INVALID, "data: both 'files' and split.files are given; expected one");
@@ -215,9 +215,9 @@ sq_status sq__data_config_check(const sq_data_config *config, sq_error *error)
     if (config->kind == SQ_DATA_EVENTS) {
         SQ_TRY(check_events(config, error));
     } else {
-        if (!config->text.column[0] && !folders && config->format != SQ_FORMAT_AUTO)
+        if (!config->text.column[0] && !folders)
             return sq__fail(error, SQ_INVALID, "data: 'text.column' is missing; expected the column of the text");
         if (split->by == SQ_BY_TIME) return sq__fail(error, SQ_INVALID, "data: split.by is 'time', but texts have none");
     }
-    return folders ? SQ_OK : check_target(config, error);
+    return folders && !config->target.next ? SQ_OK : check_target(config, error);   /* a folder names its columns itself: seen when it is read */
 }

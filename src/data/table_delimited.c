@@ -27,7 +27,8 @@ static sq_status missing_column(const sq_table *table, const char *name, const s
         memcpy(text, names[i].text, names[i].size < 63 ? names[i].size : 63);
         list[i] = text;
     }
-    if (list && texts) sq__did_you_mean(name, list, width, near, sizeof near);
+    if (width == 1) snprintf(near, sizeof near, "; the line is one cell: is the delimiter another?");
+    else if (list && texts) sq__did_you_mean(name, list, width, near, sizeof near);
     sq_status status = sq__fail(error, SQ_NOT_FOUND, "%s:1:1: no column '%s' among %d%s", table->path, name, width, near);
     sq__free(list);
     sq__free(texts);

@@ -46,7 +46,9 @@ static sq_status list_folder(const char *path, const char *prefix, bool want_fol
     if (count < 0) return sq__fail(error, SQ_IO, "%s: cannot list the folder", path);
     for (int i = 0; i < count; i++) {
         struct stat about;
-        char *whole = status == SQ_OK && entries[i]->d_name[0] != '.' ? sq__path_join(path, entries[i]->d_name) : NULL;
+        bool hidden = entries[i]->d_name[0] == '.';
+        char *whole = status == SQ_OK && !hidden ? sq__path_join(path, entries[i]->d_name) : NULL;
+        if (status == SQ_OK && !hidden && !whole) status = sq__no_memory(error);
         if (whole && stat(whole, &about) == 0 && (want_folders ? S_ISDIR(about.st_mode) : S_ISREG(about.st_mode)))
             status = add_name(list, room, prefix, entries[i]->d_name, error);
         sq__free(whole);

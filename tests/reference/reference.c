@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const reference_row *const rows[] = {
-    &reference_softmax,
+    &reference_softmax_row,
     &reference_linformer,
     &reference_performer,
     &reference_infinite_former,

@@ -22,7 +22,7 @@ typedef struct reference_case {
     const double *q, *k, *v;              /* [B,T,H,D] [B,N,Hk,D] [B,N,Hk,M] */
     double *const *tensors;               /* of the mechanism, in its order */
     uint64_t seed, step;
-    double *out;                          /* [B,T,H,M] */
+    double *out;                          /* [B,T,H,M]; zeros on entry */
     double *auxiliary;                    /* the regulariser; never NULL, 0 on entry */
     /* Where src/ documents that a quantity is held constant in the gradient (a stabiliser, a sampled location), compute it from
      * `frozen`: the unperturbed case (itself in a plain run), so that a finite difference of this function is the documented gradient. */
@@ -50,9 +50,10 @@ double *reference_out(const reference_case *at, int64_t b, int64_t i, int64_t h)
 typedef struct reference_variant {
     const char *options;                  /* "kernel=hyperbolic features=32"; "" for the defaults */
     int64_t largest;                      /* do not try sizes above (double references are slow); 0: 1000 */
-    double error, gradient_error;         /* bounds relative to the largest value: measured float32 error with a small margin; 0: 2e-6 and 1e-5 */
+    double error, gradient_error;         /* bounds where the measured float32 error needs others than test_conformance's; 0: those */
+    double size;                          /* standard deviation of the inputs; 0: 1 */
     unsigned skip;                        /* SQ_CAN_* that this option set is documented to refuse */
-    bool rounds_ahead;                    /* causal: a later key may change the rounding, not the value, of an earlier row */
+    bool sees_all;                        /* documented: a quantity over all keys, also later and masked ones, moves every row a little */
 } reference_variant;
 
 typedef struct reference_row {
@@ -64,6 +65,6 @@ typedef struct reference_row {
 const reference_row *reference_find(const char *mechanism);   /* NULL: no reference, which conformance reports as a failure */
 
 /* Rows, one per file of this folder; only reference.c uses them. */
-extern const reference_row reference_softmax, reference_linformer, reference_performer, reference_infinite_former;
+extern const reference_row reference_softmax_row, reference_linformer, reference_performer, reference_infinite_former;
 
 #endif

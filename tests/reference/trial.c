@@ -1,0 +1,205 @@
+#include "reference/trial.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+
+enum { GUARD = 64, GUARD_BYTE = 0xa5, POISON = 0xff };   /* four bytes of POISON are a NaN */
+
+/* ---- guarded memory ---- */
+
+static char *guarded(size_t bytes)
+{
+    char *block = aligned_alloc(64, GUARD + (bytes + 63) / 64 * 64 + GUARD);
+    memset(block, GUARD_BYTE, GUARD);
+    memset(block + GUARD + bytes, GUARD_BYTE, GUARD);
+    memset(block + GUARD, POISON, bytes);
+    return block;
+}
+
+static bool guards_hold(const char *block, size_t bytes)
+{
+    for (size_t i = 0; i < GUARD; i++)
+        if ((unsigned char)block[i] != GUARD_BYTE || (unsigned char)block[GUARD + bytes + i] != GUARD_BYTE) return false;
+    return true;
+}
+
+static size_t workspace_bytes(const trial *t, int pass)
+{
+    return sq_attention_workspace_bytes(t->plan, (sq_pass)pass);
+}
+
+bool trial_guards_hold(const trial *t)
+{
+    return guards_hold(t->workspace[0], workspace_bytes(t, 0)) && guards_hold(t->workspace[1], workspace_bytes(t, 1)) &&
+           guards_hold(t->saved, sq_attention_saved_bytes(t->plan));
+}
+
+/* ---- arrays ---- */
+
+static trial_array make(const trial *t, int64_t rows, int64_t heads, int64_t width)
+{
+    trial_array a = { NULL, rows, heads, width, t->shape.B * rows * heads * width, { 0 } };
+    a.data = malloc((size_t)a.count * sizeof *a.data);
+    memset(a.data, POISON, (size_t)a.count * sizeof *a.data);
+    a.view = t->shape.heads_first ? sq_view_bhtd(a.data, rows, heads, width) : sq_view_bthd(a.data, rows, heads, width);
+    return a;
+}
+
+float *trial_at(const trial_array *a, int64_t b, int64_t i, int64_t h, int64_t c)
+{
+    return a->data + b * a->view.batch + i * a->view.row + h * a->view.head + c;
+}
+
+float *trial_packed(const trial *t, const trial_array *a)
+{
+    float *packed = malloc((size_t)a->count * sizeof *packed);
+    int64_t at = 0;
+    for (int64_t b = 0; b < t->shape.B; b++)
+        for (int64_t i = 0; i < a->rows; i++)
+            for (int64_t h = 0; h < a->heads; h++, at += a->width) memcpy(packed + at, trial_at(a, b, i, h, 0), (size_t)a->width * sizeof *packed);
+    return packed;
+}
+
+/* The same values at the same (b, i, h, c) in either layout. */
+static void draw(const trial *t, trial_array *a, const char *name, double size)
+{
+    const sq_random random = sq__random_stream(11, name, (uint64_t)a->count);
+    uint64_t index = 0;
+    for (int64_t b = 0; b < t->shape.B; b++)
+        for (int64_t i = 0; i < a->rows; i++)
+            for (int64_t h = 0; h < a->heads; h++)
+                for (int64_t c = 0; c < a->width; c++) *trial_at(a, b, i, h, c) = (float)(size * sq__random_normal(&random, index++));
+}
+
+/* ---- opening ---- */
+
+int trial_options(char *text, sq_option *options, int most)
+{
+    int count = 0;
+    for (char *word = strtok(text, " "); word && count < most; word = strtok(NULL, " ")) {
+        char *equals = strchr(word, '=');
+        *equals = 0;
+        options[count++] = (sq_option){ word, equals + 1 };
+    }
+    return count;
+}
+
+/* Entry 0 always keeps everything or nothing special; later entries get shorter; the last one of three or more has none at all. */
+static int32_t *draw_lengths(const trial *t, int64_t most, uint64_t salt)
+{
+    const sq_random random = sq__random_stream(12, "lengths", salt);
+    int32_t *lengths = malloc((size_t)t->shape.B * sizeof *lengths);
+    for (int64_t b = 0; b < t->shape.B; b++) lengths[b] = b == 2 ? 0 : (int32_t)(1 + sq__random_below(&random, (uint64_t)b, (uint64_t)most));
+    return lengths;
+}
+
+static uint8_t *draw_mask(int64_t rows, int64_t columns, const char *name)
+{
+    const sq_random random = sq__random_stream(13, name, 0);
+    uint8_t *mask = malloc((size_t)(rows * columns));
+    for (int64_t i = 0; i < rows * columns; i++) mask[i] = sq__random_below(&random, (uint64_t)i, 3) > 0;
+    if (rows > 1) memset(mask + columns, 0, (size_t)columns);   /* row 1 sees nothing */
+    return mask;
+}
+
+static void fill_tensors(trial *t)
+{
+    t->tensor_count = sq_attention_tensor_count(t->plan);
+    for (int i = 0; i < t->tensor_count; i++) {
+        int64_t size = 1;
+        sq_attention_tensor_get(t->plan, i, &t->tensors[i]);
+        for (int d = 0; d < t->tensors[i].rank; d++) size *= t->tensors[i].shape[d];
+        t->tensor_size[i] = size;
+        t->tensor[i] = malloc((size_t)size * sizeof(float));
+        memset(t->tensor[i], POISON, (size_t)size * sizeof(float));
+        if (sq_attention_tensor_init(t->plan, i, 21, 0, t->tensor[i]) != SQ_OK) abort();
+        if (!t->tensors[i].trainable) continue;
+        const sq_random random = sq__random_stream(14, "tensor", (uint64_t)i);   /* so that a bias is not 0 */
+        for (int64_t j = 0; j < size; j++) t->tensor[i][j] += 0.05f * (float)sq__random_normal(&random, (uint64_t)j);
+        t->dtensor[i] = malloc((size_t)size * sizeof(float));
+    }
+}
+
+sq_status trial_open(trial *t, const char *mechanism, const char *options, const trial_shape *shape)
+{
+    *t = (trial){ .shape = *shape, .options_text = options, .dauxiliary = 0.7f, .step = 3, .training = true };
+    if (t->shape.Hk == 0) t->shape.Hk = shape->H;
+    const trial_shape *s = &t->shape;
+    const double size = s->size != 0 ? s->size : 1;
+    strncpy(t->text, options, sizeof t->text - 1);
+    t->desc = (sq_attention_desc){
+        .mechanism = mechanism, .options = t->options, .option_count = trial_options(t->text, t->options, TRIAL_OPTIONS),
+        .B = s->B, .H = s->H, .T = s->T, .N = s->N, .D = s->D, .M = s->M, .key_heads = s->Hk, .causal = s->causal,
+        .lengths = s->lengths, .mask = s->pair_mask, .key_mask = s->key_mask, .threads = s->threads ? s->threads : 1, .seed = 5,
+    };
+    sq_status status = sq_attention_create(&t->plan, &t->desc, &t->error);
+    if (status != SQ_OK) return status;
+    t->q = make(t, s->T, s->H, s->D), t->dq = make(t, s->T, s->H, s->D);
+    t->k = make(t, s->N, s->Hk, s->D), t->dk = make(t, s->N, s->Hk, s->D);
+    t->v = make(t, s->N, s->Hk, s->M), t->dv = make(t, s->N, s->Hk, s->M);
+    t->out = make(t, s->T, s->H, s->M), t->dout = make(t, s->T, s->H, s->M);
+    draw(t, &t->q, "q", size), draw(t, &t->k, "k", size), draw(t, &t->v, "v", 1), draw(t, &t->dout, "dout", 1);
+    fill_tensors(t);
+    if (s->lengths) t->lengths = draw_lengths(t, s->N, 0);
+    if (s->query_lengths) t->query_lengths = draw_lengths(t, s->T, 1);
+    if (s->key_mask) t->key_keep = draw_mask(s->B, s->N, "keys");
+    if (s->pair_mask) t->pair_keep = draw_mask(s->T, s->N, "pairs");
+    for (int pass = 0; pass < 2; pass++) t->workspace[pass] = guarded(workspace_bytes(t, pass));
+    t->saved = guarded(sq_attention_saved_bytes(t->plan));
+    return SQ_OK;
+}
+
+void trial_close(trial *t)
+{
+    const trial_array *arrays[] = { &t->q, &t->k, &t->v, &t->out, &t->dout, &t->dq, &t->dk, &t->dv };
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) free(arrays[i]->data);
+    for (int i = 0; i < t->tensor_count; i++) {
+        free(t->tensor[i]);
+        free(t->dtensor[i]);
+    }
+    free(t->lengths);
+    free(t->query_lengths);
+    free(t->key_keep);
+    free(t->pair_keep);
+    free(t->workspace[0]);
+    free(t->workspace[1]);
+    free(t->saved);
+    sq_attention_destroy(&t->plan);
+    *t = (trial){ 0 };
+}
+
+/* ---- running ---- */
+
+static sq_attention_call call_of(trial *t, int pass)
+{
+    return (sq_attention_call){
+        .q = t->q.view, .k = t->k.view, .v = t->v.view, .out = t->out.view, .lengths = t->lengths, .query_lengths = t->query_lengths,
+        .key_keep = t->key_keep, .pair_keep = t->pair_keep, .tensors = t->tensor, .saved = t->saved + GUARD,
+        .workspace = t->workspace[pass] + GUARD, .step = t->step, .training = t->training, .auxiliary = pass == SQ_FORWARD ? &t->auxiliary : NULL,
+    };
+}
+
+void trial_forward(trial *t)
+{
+    const sq_attention_call call = call_of(t, SQ_FORWARD);
+    t->auxiliary = 0;
+    memset(t->out.data, POISON, (size_t)t->out.count * sizeof(float));
+    memset(call.workspace, POISON, workspace_bytes(t, SQ_FORWARD));
+    memset(call.saved, POISON, sq_attention_saved_bytes(t->plan));
+    sq_attention_forward(t->plan, &call);
+}
+
+void trial_backward(trial *t)
+{
+    const sq_attention_call call = call_of(t, SQ_BACKWARD);
+    const trial_array *written[] = { &t->dq, &t->dk, &t->dv };
+    const sq_attention_gradients gradients = { t->dout.view, t->dq.view, t->dk.view, t->dv.view, t->dtensor, t->dauxiliary };
+    for (int i = 0; i < 3; i++) memset(written[i]->data, POISON, (size_t)written[i]->count * sizeof(float));
+    for (int i = 0; i < t->tensor_count; i++)
+        if (t->dtensor[i]) memset(t->dtensor[i], 0, (size_t)t->tensor_size[i] * sizeof(float));
+    memset(call.workspace, POISON, workspace_bytes(t, SQ_BACKWARD));
+    sq_attention_backward(t->plan, &call, &gradients);
+}

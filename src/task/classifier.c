@@ -101,8 +101,9 @@ sq_status sq_classifier_predict(sq_classifier *classifier, const char *table, sq
 {
     sq_dataset *dataset = NULL;
     const sq_dataset_options options = { .schema = classifier->schema, .files = &table, .file_count = 1, .stop = stop };
-    SQ_TRY(sq__dataset_load(&dataset, classifier->task->data, &options, error));
-    sq_status status = predict(classifier, dataset, each, user, stop, error);
+    sq_status status = sq__dataset_load(&dataset, classifier->task->data, &options, error);
+    if (status != SQ_OK) return error && !strstr(error->message, table) ? sq__fail_at(error, status, table) : status;
+    status = predict(classifier, dataset, each, user, stop, error);
     sq__dataset_destroy(&dataset);
     return status;
 }

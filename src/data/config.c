@@ -137,8 +137,10 @@ void sq__data_config_destroy(sq_data_config **config)
 
 static sq_status check_name(const char *role, const char *name, sq_error *error)
 {
+    char begin[41] = "";
     if (strlen(name) < SQ_NAME_SIZE) return SQ_OK;
-    return sq__fail(error, SQ_INVALID, "data: %s column '%.40s...' has a name longer than %d bytes", role, name, SQ_NAME_SIZE - 1);
+    memcpy(begin, name, sizeof begin - 1);
+    return sq__fail(error, SQ_INVALID, "data: %s column '%s...' has a name longer than %d bytes", role, begin, SQ_NAME_SIZE - 1);
 }
 
 static sq_status check_inputs(const sq_data_config *config, sq_error *error)

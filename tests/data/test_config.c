@@ -54,6 +54,8 @@ static void contradictions_are_refused(void **state)
     wrong("files: a.csv\nid: c\nnumeric: a\ntarget: t\ndelimiter: ab\n", "task.yaml:1:1: data: delimiter is 'ab'; expected one character or tab");
     wrong("files: a.csv\nid: c\nnumeric: time.gap\ntarget: t\n",
           "task.yaml:1:1: data: numeric column 'time.gap': names that begin with 'time.' are those of the time features");
+    wrong("files: a.csv\nid: c\nnumeric: abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcd\ntarget: t\n",
+          "task.yaml:1:1: data: numeric column 'abcdefghijabcdefghijabcdefghijabcdefghij...' has a name longer than 63 bytes");
     wrong("files: a.csv\nkind: text\nformat: csv\ntarget: t\n", "task.yaml:1:1: data: 'text.column' is missing; expected the column of the text");
 }
 

@@ -10,10 +10,13 @@
 static sq_status measure(sq_workload *work, const sq_bench_budget *budget, sq_bench_result *result, sq_error *error)
 {
     double least = sq__workload_run(work), spent = least;
+    int runs = 1;
     result->peak_bytes = sq_memory_peak();
     SQ_TRY(sq__bench_check(work, error));
-    for (int runs = 1; (!budget->most_runs || runs < budget->most_runs) && (runs < budget->least_runs || spent < budget->seconds); runs++) {
+    while (runs < budget->least_runs || spent < budget->seconds) {
+        if ((budget->most_runs && runs >= budget->most_runs) || (budget->most_seconds > 0 && spent >= budget->most_seconds)) break;
         const double seconds = sq__workload_run(work);
+        runs++;
         spent += seconds;
         if (seconds < least) least = seconds;
     }
@@ -50,6 +53,6 @@ sq_status sq__bench(const sq_bench_case *bench, const sq_bench_budget *budget, s
 
 sq_status sq_bench_attention(const sq_bench_case *bench, sq_bench_result *result, sq_error *error)
 {
-    const sq_bench_budget budget = bench->runs > 0 ? (sq_bench_budget){ bench->runs, bench->runs, 0 } : (sq_bench_budget){ 3, 0, 1.0 };
+    const sq_bench_budget budget = bench->runs > 0 ? (sq_bench_budget){ .least_runs = bench->runs, .most_runs = bench->runs } : (sq_bench_budget){ .least_runs = 3, .seconds = 1.0 };
     return sq__bench(bench, &budget, result, error);
 }

@@ -161,7 +161,7 @@ static sq_status write_report(sq_comparing *c, const char *yaml, sq_compare_resu
         .metric = sq__fields_find(sq__train_fields, "metric")->choices[c->task->train.metric], .environment_count = environment.count,
         .environment = environment.pairs, .class_count = data->schema->class_count, .classes = (const char *const *)data->schema->classes,
         .majority_class = data->schema->classes[class], .majority = share, .test_count = data->split_size[SQ_SPLIT_TEST], .seeds = c->seeds, .first_seed = c->task->compare.seed,
-        .sweep_heads = (int)heads, .sweep_head_size = (int)head_size, .sweep_threads = c->threads, .sweep_fit_from = fit_from, .count = c->model_count,
+        .sweep_heads = (int)heads, .sweep_head_size = (int)head_size, .sweep_fit_from = fit_from, .count = c->model_count,
         .models = models };
     const sq_report_options options = { report_progress, c, c->options->stop };
     sq_status status = sq__store_environment(c->store, environment.pairs, environment.count, error);

@@ -1,4 +1,5 @@
-/* Time and memory of one attention call against length, at the shape of the task's model. */
+/* Time and memory of one attention call against length, at the shape of the task's model. On one thread: growth and crossovers do not hang
+ * on threads, and other load on the machine disturbs one thread least. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ static sq_attention_desc description(const sq_comparing *c, const sq_train_job *
     int64_t heads, head_size;
     sq__compare_sweep_shape(c, &heads, &head_size);
     return (sq_attention_desc){ .mechanism = job->mechanism, .options = job->options, .option_count = job->option_count, .B = 1, .H = heads, .T = n, .N = n,
-                                .D = head_size, .M = head_size, .causal = job->model.causal, .threads = c->threads, .seed = 1 };
+                                .D = head_size, .M = head_size, .causal = job->model.causal, .threads = 1, .seed = 1 };
 }
 
 /* Everything that the figures depend on. sq__free. */
@@ -34,38 +35,46 @@ static char *condition_text(const sq_comparing *c, const sq_comparing_model *mod
     FILE *stream = open_memstream(&text, &size);
     if (!stream) return NULL;
     sq__compare_sweep_shape(c, &heads, &head_size);
-    fprintf(stream, "subquad %s, %s, %d threads, %lld heads of %lld%s, %s", sq_version(), sq__isa_name(sq__cpu_isa()), c->threads, (long long)heads,
+    fprintf(stream, "subquad %s, %s, %lld heads of %lld%s, %s", sq_version(), sq__isa_name(sq__cpu_isa()), (long long)heads,
             (long long)head_size, c->task->model.causal ? ", causal" : "", model->options);
     copy = fclose(stream) == 0 ? sq__strdup(text) : NULL;
     free(text);
     return copy;
 }
 
-/* Seconds that a whole sweep may take, from operation counts at half of the measured peak and a little for every case. */
+/* Seconds that one length may take, from operation counts at a modest speed and a little for every case. */
+static double case_guess(const sq_comparing *c, const sq_train_job *job, int64_t n)
+{
+    const sq_attention_desc desc = description(c, job, n);
+    sq_attention *plan;
+    double seconds = 0.4;
+    if (sq_attention_create(&plan, &desc, NULL) != SQ_OK) return seconds;
+    seconds += (2 * sq_attention_flops(plan, SQ_FORWARD) + sq_attention_flops(plan, SQ_BACKWARD)) / 25e9;
+    sq_attention_destroy(&plan);
+    return seconds;
+}
+
+static double model_guess(const sq_comparing *c, const sq_comparing_model *model)
+{
+    sq_task_job made;
+    double seconds = 0;
+    if (model->baseline || sq__task_job_make(c->task, c->dataset, model->name, 1, &made, NULL) != SQ_OK) return 0;
+    for (int l = 0; l < c->length_count; l++) seconds += case_guess(c, &made.job, c->lengths[l]);
+    sq__task_job_clear(&made);
+    return seconds;
+}
+
 double sq__compare_sweep_guess(const sq_comparing *c)
 {
     double seconds = 0;
-    for (int i = 0; i < c->model_count; i++) {
-        const sq_comparing_model *model = &c->models[i];
-        sq_task_job made;
-        if (model->baseline || sq__task_job_make(c->task, c->dataset, model->name, 1, &made, NULL) != SQ_OK) continue;
-        for (int l = 0; l < c->length_count; l++) {
-            const sq_attention_desc desc = description(c, &made.job, c->lengths[l]);
-            sq_attention *plan;
-            seconds += 0.25;
-            if (sq_attention_create(&plan, &desc, NULL) != SQ_OK) continue;
-            seconds += (2 * sq_attention_flops(plan, SQ_FORWARD) + sq_attention_flops(plan, SQ_BACKWARD)) / (25e9 * c->threads);
-            sq_attention_destroy(&plan);
-        }
-        sq__task_job_clear(&made);
-    }
+    for (int i = 0; i < c->model_count; i++) seconds += model_guess(c, &c->models[i]);
     return seconds;
 }
 
 /* One length: forward, then forward and backward. A case that cannot run leaves a note and no figure. */
 static sq_status measure(const sq_comparing *c, sq_comparing_model *model, const sq_train_job *job, int64_t n, bool *stop_here, sq_error *error)
 {
-    static const sq_bench_budget budget = { .least_runs = 1, .most_runs = 0, .seconds = 0.1 };
+    static const sq_bench_budget budget = { .least_runs = 3, .seconds = 0.1, .most_seconds = 1.0 };
     sq_sweep_point point = { .n = n, .seconds = { NAN, NAN } };
     *stop_here = false;
     for (int pass = 0; pass < SQ_PASSES; pass++) {
@@ -115,7 +124,13 @@ static void keep_asked(const sq_comparing *c, sq_comparing_model *model)
     qsort(model->points, (size_t)kept, sizeof *model->points, by_length);
 }
 
-typedef struct sweep_pace { double begin; int done, left_out, total; } sweep_pace;
+/* guessed: seconds that the cases done and to do were thought to take; what they took corrects the rest. */
+typedef struct sweep_pace { double spent, guessed_done, guessed_left; int done, total; } sweep_pace;
+
+static double pace_left(const sweep_pace *pace)
+{
+    return pace->guessed_left * (pace->guessed_done > 0 ? pace->spent / pace->guessed_done : 1);
+}
 
 static sq_status sweep_model(const sq_comparing *c, sq_comparing_model *model, const char *condition, sweep_pace *pace, sq_error *error)
 {
@@ -127,19 +142,20 @@ static sq_status sweep_model(const sq_comparing *c, sq_comparing_model *model, c
     bool stop_here = false;
     for (int l = 0; l < c->length_count && status == SQ_OK && !stop_here; l++) {
         const int64_t n = c->lengths[l];
-        if (measured(model, n)) {
-            pace->left_out++;
-            continue;
-        }
+        const double guess = case_guess(c, &made.job, n), begin = sq__clock();
+        const bool known = measured(model, n);
         if (sq__compare_stopped(c)) status = sq__fail(error, SQ_INTERRUPTED, "interrupted in the sweep of %s", model->name);
         if (status != SQ_OK) break;
-        sq__compare_report(c, "sweep", model->name, pace->done + pace->left_out, pace->total, fmax(c->sweep_seconds - (sq__clock() - pace->begin), 0), NULL);
+        sq__compare_report(c, "sweep", model->name, pace->done++, pace->total, pace_left(pace), NULL);
+        pace->guessed_left -= guess;
+        if (known) continue;
         status = measure(c, model, &made.job, n, &stop_here, error);
-        pace->done++;
+        pace->guessed_done += guess;
+        pace->spent += sq__clock() - begin;
         if (status == SQ_OK) keep_asked(c, model);
         if (status == SQ_OK) status = sq__sweep_cache_write(c->folder, model->name, condition, model, error);
     }
-    if (model->sweep_note[0]) sq__compare_report(c, "sweep", model->name, pace->done, pace->total, NAN, model->sweep_note);
+    if (model->sweep_note[0]) sq__compare_report(c, "sweep", model->name, pace->done, pace->total, pace_left(pace), model->sweep_note);
     sq__task_job_clear(&made);
     if (status == SQ_OK) status = sq__store_sweep(c->store, model->name, model->points, model->point_count, error);
     return status;
@@ -147,7 +163,7 @@ static sq_status sweep_model(const sq_comparing *c, sq_comparing_model *model, c
 
 sq_status sq__compare_sweep(sq_comparing *c, sq_error *error)
 {
-    sweep_pace pace = { .begin = sq__clock() };
+    sweep_pace pace = { .guessed_left = c->sweep_seconds };
     for (int i = 0; i < c->model_count; i++) pace.total += c->models[i].baseline ? 0 : c->length_count;
     for (int i = 0; i < c->model_count && c->length_count > 0; i++) {
         if (c->models[i].baseline) continue;

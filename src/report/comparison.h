@@ -45,7 +45,7 @@ typedef struct sq_comparison {
     int64_t test_count;                /* clients in the test split */
     int seeds;
     int64_t first_seed;
-    int sweep_heads, sweep_head_size, sweep_threads;
+    int sweep_heads, sweep_head_size;
     int64_t sweep_fit_from;            /* exponents are fitted over lengths from here */
     int count;
     const sq_compared *models;         /* mechanisms, then baselines */

@@ -186,8 +186,8 @@ static void crossovers(char *line, const sq_comparison *c, const sq_findings *f)
             break;
         }
         const double from = c->models[i].crossover[SQ_BACKWARD];
-        add(line, "%s%s%s (%s)", named++ ? ", " : "", from <= (double)c->models[i].points[0].n ? "at most " : "",
-            sq__format_count(figure, (int64_t)llround(from)), c->models[i].row.mechanism);
+        add(line, "%s%s%s (%s)", named++ ? ", " : "", sq__format_count(figure, (int64_t)llround(from)),
+            from <= (double)c->models[i].points[0].n ? " or less" : "", c->models[i].row.mechanism);
     }
     if (never == 0) return;
     add(line, "%s for ", found ? "; none" : "No crossover with exact attention");

@@ -176,7 +176,8 @@ void sq__put_csv(FILE *file, const char *text)
     putc('"', file);
 }
 
-/* Within single quotes gnuplot expands nothing; a quote is written twice. Line ends would end the string, so they become spaces. */
+/* Within single quotes gnuplot expands nothing. It takes a quote at the start of a string, written twice, for an empty string, so quotes become
+ * apostrophes; line ends would end the string and become spaces. */
 void sq__put_gnuplot(FILE *file, const char *text, int most)
 {
     putc('\'', file);
@@ -186,8 +187,7 @@ void sq__put_gnuplot(FILE *file, const char *text, int most)
             fputs("…", file);
             break;
         }
-        if (code == '\'') putc('\'', file);
-        sq__utf8_put(file, code < 0x20 ? ' ' : code);
+        sq__utf8_put(file, code == '\'' ? 0x2019 : code < 0x20 ? ' ' : code);
     }
     putc('\'', file);
 }

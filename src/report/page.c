@@ -110,8 +110,8 @@ static sq_status body(const sq_page *page, FILE *file, sq_error *error)
     fputs("<h2>Quality against time</h2>\n", file);
     SQ_TRY(figures(page, "pareto-training", "curves-loss", file, error));
     fputs("<h2>Growth with length</h2>\n", file);
-    fprintf(file, "<p class=\"small\">One attention call of %d heads of %d, batch 1, %d thread%s; growth fitted over n ≥ %s.</p>\n", c->sweep_heads,
-            c->sweep_head_size, c->sweep_threads, c->sweep_threads == 1 ? "" : "s", sq__format_count(count, c->sweep_fit_from));
+    fprintf(file, "<p class=\"small\">One attention call of %d heads of %d, batch 1, on one thread; growth fitted over n ≥ %s.</p>\n", c->sweep_heads,
+            c->sweep_head_size, sq__format_count(count, c->sweep_fit_from));
     sq__page_sweep(c, file);
     SQ_TRY(figures(page, "time-training", "memory-forward", file, error));
     fputs("<h2>Confusion</h2>\n", file);

@@ -92,7 +92,7 @@ static sample *sample_make(int mechanisms, int baselines, int classes, int seeds
     *c = (sq_comparison){ .name = "sample clients", .command = "subquad compare task.yaml --seeds 3", .started = "2026-01-02T03:04:05Z",
         .config_yaml = "data:\n  kind: events\n  files: transactions.csv\nmodel:\n  width: 64\n", .warning = "", .metric = "auc", .environment_count = 4,
         .environment = environment, .class_count = classes, .classes = s->classes, .majority = 0.52, .test_count = 800, .seeds = seeds, .first_seed = 1,
-        .sweep_heads = 4, .sweep_head_size = 16, .sweep_threads = 2, .sweep_fit_from = 1024, .count = mechanisms + baselines, .models = s->models };
+        .sweep_heads = 4, .sweep_head_size = 16, .sweep_fit_from = 1024, .count = mechanisms + baselines, .models = s->models };
     for (int i = 0; i < classes; i++) {
         snprintf(s->class_names[i], sizeof s->class_names[i], classes == 2 ? (i ? "male" : "female") : "class %d", i);
         s->classes[i] = s->class_names[i];

@@ -1,0 +1,125 @@
+#include "verify/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void sq__core_option(sq_core *core, const char *key, const char *value)
+{
+    core->options[core->option_count++] = (sq_option){ key, value };
+}
+
+float sq__golden_scale(sq_golden *golden)
+{
+    const char *text = sq__golden_text(golden, "scale", "1/sqrt(D)");
+    char *end;
+    double number = strtod(text, &end);
+    if (end != text && !*end && number > 0) return (float)number;
+    if (!strstr(text, "1/sqrt(")) sq__golden_skip(golden, "scale '%.60s' is unknown to this build", text);
+    return 0;
+}
+
+typedef struct buffers { const uint8_t *key_keep, *pair_keep; float *out, *dq, *dk, *dv, *tensors[SQ_CORE_TENSORS], *dtensors[SQ_CORE_TENSORS]; void *saved, *workspace; } buffers;
+
+static void *aligned(sq_golden *golden, size_t bytes)
+{
+    return sq__golden_memory(golden, (int64_t)bytes, 1);
+}
+
+static void check_tensors(sq_golden *golden, const sq_core *core, const sq_attention *plan, buffers *b)
+{
+    int expected = sq_attention_tensor_count(plan);
+    if (expected != core->tensor_count)
+        sq__golden_fail(golden, "the mechanism has %d tensors of its own; the file gives %d", expected, core->tensor_count);
+    for (int i = 0; i < expected && sq__golden_going(golden); i++) {
+        sq_attention_tensor info;
+        int64_t count = 1;
+        sq_error error;
+        memset(&info, 0, sizeof info);
+        sq__golden_status(golden, sq_attention_tensor_get(plan, i, &info), &error);
+        for (int j = 0; j < info.rank; j++) count *= info.shape[j];
+        if (count != core->tensors[i].count)
+            sq__golden_fail(golden, "the mechanism's tensor %s has %lld numbers; the file gives %lld", info.name, (long long)count, (long long)core->tensors[i].count);
+        b->tensors[i] = sq__golden_room(golden, count);
+        if (b->tensors[i]) memcpy(b->tensors[i], core->tensors[i].value, (size_t)count * sizeof(float));
+        b->dtensors[i] = info.trainable ? sq__golden_room(golden, count) : NULL;
+        if (!info.trainable && core->tensors[i].gradient) sq__golden_skip(golden, "this build gives no gradient for the mechanism's tensor %s", info.name);
+    }
+}
+
+/* What may be seen of [B,N]: by the mask, and before the lengths. */
+static const uint8_t *key_mask(sq_golden *golden, const sq_core *core)
+{
+    const int64_t B = core->desc.B, N = core->desc.N;
+    if (!core->key_keep && !core->lengths) return NULL;
+    const uint8_t *keep = core->key_keep ? sq__golden_mask(golden, core->key_keep, SQ_SHAPE(B, N)) : NULL;
+    const int32_t *lengths = core->lengths ? sq__golden_ints(golden, core->lengths, SQ_SHAPE(B)) : NULL;
+    uint8_t *mask = sq__golden_memory(golden, B * N, 1);
+    if (!mask) return NULL;
+    for (int64_t b = 0; b < B; b++) {
+        if (lengths && (lengths[b] < 0 || lengths[b] > N)) sq__golden_fail(golden, "%s holds %d; expected 0 to %lld", core->lengths, lengths[b], (long long)N);
+        for (int64_t n = 0; n < N; n++) mask[b * N + n] = (!keep || keep[b * N + n]) && (!lengths || n < lengths[b]);
+    }
+    return mask;
+}
+
+static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan, const float *q, const float *k, const float *v)
+{
+    const sq_attention_desc *d = &core->desc;
+    const int64_t B = d->B, H = d->H, T = d->T, N = d->N, D = d->D, M = d->M, Hk = d->key_heads;
+    const bool backward = sq__golden_has(golden, "g");
+    const float *g = backward ? sq__golden_floats(golden, "g", SQ_SHAPE(B, H, T, M)) : NULL;
+    size_t workspace = sq_attention_workspace_bytes(plan, SQ_FORWARD), more = sq_attention_workspace_bytes(plan, SQ_BACKWARD);
+    buffers b = { .key_keep = key_mask(golden, core), .pair_keep = core->pair_keep ? sq__golden_mask(golden, core->pair_keep, SQ_SHAPE(T, N)) : NULL,
+                  .out = sq__golden_room(golden, B * H * T * M) };
+    check_tensors(golden, core, plan, &b);
+    if (backward) {
+        b.dq = sq__golden_room(golden, B * H * T * D);
+        b.dk = sq__golden_room(golden, B * Hk * N * D);
+        b.dv = sq__golden_room(golden, B * Hk * N * M);
+        b.saved = aligned(golden, sq_attention_saved_bytes(plan));
+    }
+    b.workspace = aligned(golden, more > workspace ? more : workspace);
+    if (!sq__golden_going(golden)) return;
+
+    sq_attention_call call = { .q = sq_view_bhtd(q, T, H, D), .k = sq_view_bhtd(k, N, Hk, D), .v = sq_view_bhtd(v, N, Hk, M),
+                               .out = sq_view_bhtd(b.out, T, H, M), .key_keep = b.key_keep, .pair_keep = b.pair_keep,
+                               .tensors = b.tensors, .saved = b.saved, .workspace = b.workspace, .training = backward };
+    sq_attention_forward(plan, &call);
+    sq__golden_compare_rows(golden, "out", b.out, B * H, T, M);
+    if (!backward) return;
+    sq_attention_gradients gradients = { .dout = sq_view_bhtd(g, T, H, M), .dq = sq_view_bhtd(b.dq, T, H, D), .dk = sq_view_bhtd(b.dk, N, Hk, D),
+                                         .dv = sq_view_bhtd(b.dv, N, Hk, M), .dtensors = b.dtensors };
+    sq_attention_backward(plan, &call, &gradients);
+    sq__golden_compare(golden, "dq", b.dq, B * H * T * D);
+    sq__golden_compare(golden, "dk", b.dk, B * Hk * N * D);
+    sq__golden_compare(golden, "dv", b.dv, B * Hk * N * M);
+    for (int i = 0; i < core->tensor_count; i++)
+        if (core->tensors[i].gradient) sq__golden_compare(golden, core->tensors[i].gradient, b.dtensors[i], core->tensors[i].count);
+}
+
+void sq__core_run(sq_golden *golden, sq_core *core)
+{
+    const sq_st_tensor *shape_q = sq__golden_tensor(golden, "q", SQ_SHAPE(SQ_ANY, SQ_ANY, SQ_ANY, SQ_ANY));
+    if (!shape_q) return;
+    const int64_t B = shape_q->shape[0], H = shape_q->shape[1], T = shape_q->shape[2], D = shape_q->shape[3];
+    const sq_st_tensor *shape_k = sq__golden_tensor(golden, "k", SQ_SHAPE(B, SQ_ANY, SQ_ANY, D));
+    if (!shape_k) return;
+    const int64_t Hk = shape_k->shape[1], N = shape_k->shape[2];
+    const sq_st_tensor *shape_v = sq__golden_tensor(golden, "v", SQ_SHAPE(B, Hk, N, SQ_ANY));
+    if (!shape_v) return;
+    sq_attention_desc *d = &core->desc;
+    d->B = B, d->H = H, d->T = T, d->N = N, d->D = D, d->M = shape_v->shape[3], d->key_heads = Hk;
+    d->options = core->options;
+    d->option_count = core->option_count;
+    d->mask = core->pair_keep != NULL;
+    d->key_mask = core->key_keep || core->lengths;
+    const float *q = sq__golden_floats(golden, "q", SQ_SHAPE(B, H, T, D));
+    const float *k = sq__golden_floats(golden, "k", SQ_SHAPE(B, Hk, N, D));
+    const float *v = sq__golden_floats(golden, "v", SQ_SHAPE(B, Hk, N, d->M));
+    if (!sq__golden_going(golden)) return;
+    sq_attention *plan = NULL;
+    sq_error error;
+    sq__golden_status(golden, sq_attention_create(&plan, d, &error), &error);
+    if (plan) run_plan(golden, core, plan, q, k, v);
+    sq_attention_destroy(&plan);
+}

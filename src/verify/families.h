@@ -1,0 +1,14 @@
+/* One family of reference vectors per file: it reads what it needs, drives the library, compares. The rows are in verify.c.
+ *
+ * To add a family: write family_NAME.c after the folder's README (variants and constants come from the metadata, sizes from the tensors,
+ * no mathematics of its own), declare it here, add its row with the README's tolerance, its small copies in tests/golden/. */
+#ifndef SQ_VERIFY_FAMILIES_H
+#define SQ_VERIFY_FAMILIES_H
+
+#include "verify/golden.h"
+
+typedef void sq_family_fn(sq_golden *golden);
+sq_family_fn sq__family_softmax, sq__family_mha, sq__family_linformer, sq__family_performer, sq__family_infinite_former, sq__family_block,
+    sq__family_gru, sq__family_norm, sq__family_activation, sq__family_loss, sq__family_optimizer, sq__family_schedule;
+
+#endif

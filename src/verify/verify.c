@@ -1,0 +1,59 @@
+/* subquad verify: the table of families, and one file run through its row. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "verify/families.h"
+
+typedef struct family { const char *mechanism; sq_family_fn *run; sq_golden_rule rule; } family;
+
+static const family families[] = {
+    { "softmax", sq__family_softmax, { true, 1e-5, 1e-5, 1e-6 } },
+    { "mha", sq__family_mha, { true, 1e-5, 1e-5, 1e-6 } },
+    { "linformer", sq__family_linformer, { true, 5e-5, 2e-5, 1e-6 } },
+    { "performer", sq__family_performer, { true, 1e-5, 3e-5, 1e-6 } },
+    { "infinite-former", sq__family_infinite_former, { .fixed = false } },
+    { "transformer-block", sq__family_block, { .fixed = false } },
+    { "gru", sq__family_gru, { .fixed = false } },
+    { "norm", sq__family_norm, { .fixed = false } },
+    { "activation", sq__family_activation, { .fixed = false } },
+    { "loss", sq__family_loss, { .fixed = false } },
+    { "optimizer", sq__family_optimizer, { .fixed = false } },
+    { "lr-schedule", sq__family_schedule, { .fixed = false } },
+};
+enum { FAMILY_COUNT = sizeof families / sizeof *families };
+
+static const family *find_family(sq_golden *golden, const char *mechanism)
+{
+    const char *names[FAMILY_COUNT];
+    char hint[128];
+    for (int i = 0; i < FAMILY_COUNT; i++) {
+        names[i] = families[i].mechanism;
+        if (strcmp(names[i], mechanism) == 0) return &families[i];
+    }
+    sq__golden_skip(golden, "mechanism '%.60s' is unknown to this build%s", mechanism, sq__did_you_mean(mechanism, names, FAMILY_COUNT, hint, sizeof hint));
+    return NULL;
+}
+
+sq_status sq_verify_file(const char *path, sq_verify_result *result, sq_error *error)
+{
+    sq_golden *golden = NULL;
+    *result = (sq_verify_result){ .outcome = SQ_VERIFY_FAILED };
+    SQ_TRY(sq__golden_open(&golden, path, result, error));
+    const char *mechanism = sq__golden_text(golden, "mechanism", NULL);
+    snprintf(result->mechanism, sizeof result->mechanism, "%s", mechanism);
+    snprintf(result->variant, sizeof result->variant, "%s", sq__golden_text(golden, "case", sq__golden_text(golden, "variant", "")));
+    const family *found = sq__golden_going(golden) ? find_family(golden, mechanism) : NULL;
+    if (found) {
+        sq__golden_rule(golden, &found->rule);
+        found->run(golden);
+    }
+    sq_status status = sq__golden_close(&golden, error);
+    if (status != SQ_OK) sq_verify_result_clear(result);
+    return status;
+}
+
+void sq_verify_result_clear(sq_verify_result *result)
+{
+    sq__free(result->tensors);
+    *result = (sq_verify_result){ .outcome = SQ_VERIFY_FAILED };
+}

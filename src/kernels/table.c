@@ -21,32 +21,35 @@ static const struct { sq_isa isa; void (*fill)(sq_kernels *table); } families[] 
 #endif
 };
 
+#ifdef SQ_HAVE_X86
+enum { COMPILED = SQ_ISA_AVX512 };
+#else
+enum { COMPILED = SQ_ISA_REFERENCE };
+#endif
+
 static sq_kernels tables[SQ_ISA_COUNT];
+static const sq_kernels *chosen;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void fill_tables(void)
 {
-    for (int isa = 0; isa < SQ_ISA_COUNT; isa++) {
+    for (int isa = 0; isa <= COMPILED; isa++) {
         for (size_t i = 0; i < sizeof families / sizeof *families; i++)
             if ((int)families[i].isa <= isa) families[i].fill(&tables[isa]);
         tables[isa].isa = sq__isa_name((sq_isa)isa);
     }
+    chosen = &tables[(int)sq__cpu_isa() <= COMPILED ? (int)sq__cpu_isa() : COMPILED];
 }
 
 const sq_kernels *sq__kernels_for(int isa)
 {
-#ifdef SQ_HAVE_X86
-    const int compiled = SQ_ISA_AVX512;
-#else
-    const int compiled = SQ_ISA_REFERENCE;
-#endif
-    if (isa < 0 || isa > compiled || isa > (int)sq__cpu_detected()) return NULL;
+    if (isa < 0 || isa > COMPILED || isa > (int)sq__cpu_detected()) return NULL;
     pthread_once(&once, fill_tables);
     return &tables[isa];
 }
 
 const sq_kernels *sq__kernels(void)
 {
-    const sq_kernels *kernels = sq__kernels_for(sq__cpu_isa());
-    return kernels ? kernels : sq__kernels_for(SQ_ISA_REFERENCE);
+    pthread_once(&once, fill_tables);
+    return chosen;
 }

@@ -5,15 +5,21 @@
 #include "base/parallel.h"
 #include "kernels/gemm/gemm.h"
 
-static struct { const char *name; sq_gemm_fn run; } backend;
+static struct { const char *name; sq_gemm_fn run, plain; } backend;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-sq_gemm_fn sq__gemm_plain(void) { return sq__cpu_isa() == SQ_ISA_REFERENCE ? sq__gemm_ref : sq__gemm_cblas; }
 
 static void choose(void)
 {
-    backend.run = sq__block_generated() ? sq__gemm_blocks : sq__gemm_plain();
-    backend.name = backend.run == sq__gemm_blocks ? "libxsmm" : backend.run == sq__gemm_cblas ? "cblas" : "reference";
+    const bool reference = sq__cpu_isa() == SQ_ISA_REFERENCE, generated = sq__block_generated();
+    backend.plain = reference ? sq__gemm_ref : sq__gemm_cblas;
+    backend.run = generated ? sq__gemm_blocks : backend.plain;
+    backend.name = generated ? "libxsmm" : reference ? "reference" : "cblas";
+}
+
+sq_gemm_fn sq__gemm_plain(void)
+{
+    pthread_once(&once, choose);
+    return backend.plain;
 }
 
 const char *sq__gemm_backend(void)

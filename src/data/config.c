@@ -61,7 +61,7 @@ static const sq_field split_fields[] = {
     SQ_CHOICE(sq_data_split, by, "stratified", bys, "stratified by class, by a hash of the client's id, by time of the last event, or given files"),
     SQ_FLOAT(sq_data_split, validation, "0.1", 0.0, 0.9, "fraction of clients for validation"),
     SQ_FLOAT(sq_data_split, test, "0.2", 0.0, 0.9, "fraction of clients for the test"),
-    SQ_INT(sq_data_split, seed, "1", 0, INT64_MAX, "of the draw"),
+    SQ_INT(sq_data_split, seed, "1", 0, 1e15, "of the draw"),
     SQ_FIELDS_END
 };
 const sq_field sq__data_categorical_fields[] = {

@@ -1,7 +1,7 @@
 /* Dense engine: exact attention of one head by tiles with a running maximum and sum; never a T x N matrix.
  *   out[i] = sum_j p_ij v_j,  p_ij = exp(s_ij - lse_i),  s_ij = scale q_i . k_j over visible j
  * causal: j <= i. A row without a visible key gives zeros, lse = -inf, and zero gradient. Backward recomputes tiles from lse.
- * O(T N (D+M)) time, O(tile) workspace. Used by softmax, Linformer, Nystroem's factors, Perceiver, clustered, ...
+ * O(T N (D+M)) time; the workspace holds two floats per query and, packed, 1024 keys at most. Used by softmax, Linformer, Nystroem's factors, Perceiver, clustered, ...
  */
 #ifndef SQ_ATTENTION_ENGINE_DENSE_H
 #define SQ_ATTENTION_ENGINE_DENSE_H

@@ -11,20 +11,19 @@ typedef struct backward {
     const sq_dense *dense;
     const sq_dense_gradients *gradients;
     const sq_kernels *kernels;
-    int64_t tile;
+    int64_t tile;                       /* queries in a tile: the last is as narrow as its queries allow */
     float *k, *v, *dk, *dv;             /* [span, D] [span, M] [span, D] [span, M] */
     float *q, *q_t, *dout, *dout_t;     /* [tile, D] [D, tile] (in units of log 2) [tile, M] [M, tile] */
     float *p, *ds, *dq_t;               /* [TILE_N, tile] twice, [D, tile] */
     float *lse, *delta;                 /* [T rounded up]; lse in units of log 2 */
-    int64_t shape;                      /* padded keys that the products below were made for */
+    int64_t shape, shape_tile;          /* padded keys and tile that the products below were made for */
     sq_block scores, dprobability, dvalues, dkeys, dqueries;
 } backward;
 
 static size_t cut(backward *b, int64_t T, int64_t N, int64_t D, int64_t M, void *workspace)
 {
     sq_cut piece = { workspace, 0 };
-    const int64_t span = dense_span(N), tile = dense_tile_t(T), rows = dense_round_up(T, tile);
-    b->tile = tile;
+    const int64_t span = dense_span(N), tile = dense_tile_t(T), rows = dense_round_up(T, TILE_STEP);
     b->k = sq__cut_floats(&piece, span * D);
     b->v = sq__cut_floats(&piece, span * M);
     b->dk = sq__cut_floats(&piece, span * D);
@@ -51,7 +50,7 @@ static void prepare_rows(backward *b)
 {
     const sq_dense *dense = b->dense;
     const sq_dense_gradients *g = b->gradients;
-    const int64_t rows = dense_round_up(dense->T, b->tile);
+    const int64_t rows = dense_round_up(dense->T, TILE_STEP);
     for (int64_t i = 0; i < dense->T; i++) {
         b->lse[i] = dense->lse[i] == -INFINITY ? INFINITY : (float)(dense->lse[i] * DENSE_LOG2_E);
         b->delta[i] = b->kernels->dot(g->dout + i * g->dout_row, dense->out + i * dense->out_row, dense->M);
@@ -66,6 +65,7 @@ static void make_products(backward *b, int64_t padded)
 {
     const int64_t D = b->dense->D, M = b->dense->M, tile = b->tile;
     b->shape = padded;
+    b->shape_tile = tile;
     b->scores = sq__block(false, padded, tile, D, D, tile, tile, false);          /* S' = K q' */
     b->dprobability = sq__block(false, padded, tile, M, M, tile, tile, false);    /* dP' = V dout' */
     b->dvalues = sq__block(false, padded, M, tile, tile, M, M, true);             /* dV += P' dout */
@@ -78,7 +78,7 @@ static void key_tile(backward *b, int64_t i0, int64_t queries, int64_t at, int64
     const sq_dense *dense = b->dense;
     const int64_t padded = dense_round_up(keys, TILE_STEP);
 
-    if (padded != b->shape) make_products(b, padded);
+    if (padded != b->shape || b->tile != b->shape_tile) make_products(b, padded);
     sq__block_run(&b->scores, b->k + at * dense->D, b->q_t, b->p);
     sq__dense_mask(dense, b->p, i0, queries, b->tile, j0, keys, padded);
     sq__block_run(&b->dprobability, b->v + at * dense->M, b->dout_t, b->ds);
@@ -92,10 +92,11 @@ static void query_tile(backward *b, int64_t i0, int64_t span0, int64_t span_end)
 {
     const sq_dense *dense = b->dense;
     const sq_dense_gradients *g = b->gradients;
-    const int64_t D = dense->D, M = dense->M, queries = dense_least(b->tile, dense->T - i0);
+    const int64_t D = dense->D, M = dense->M, queries = dense_least(TILE_T, dense->T - i0);
     const int64_t stop = dense_least(span_end, dense_visible_end(dense, i0, queries));
 
     if (span0 > 0 && span0 >= stop) return;
+    b->tile = dense_tile_t(queries);
     sq__dense_pack(b->q, dense->q, dense->q_row, i0, queries, b->tile, D, NULL);
     sq__dense_pack_transposed(b->q_t, b->q, D, 0, b->tile, b->tile, D, (float)(dense->scale * DENSE_LOG2_E), b->kernels);
     sq__dense_pack(b->dout, g->dout, g->dout_row, i0, queries, b->tile, M, NULL);
@@ -129,7 +130,7 @@ void sq__dense_backward(const sq_dense *dense, const sq_dense_gradients *g, cons
         sq__dense_pack(b.v, dense->v, dense->v_row, span0, count, padded, dense->M, dense->key_keep);
         memset(b.dk, 0, (size_t)(padded * dense->D) * sizeof(float));
         memset(b.dv, 0, (size_t)(padded * dense->M) * sizeof(float));
-        for (int64_t i0 = 0; i0 < dense->T; i0 += b.tile) query_tile(&b, i0, span0, span0 + count);
+        for (int64_t i0 = 0; i0 < dense->T; i0 += TILE_T) query_tile(&b, i0, span0, span0 + count);
         store(g->dk + span0 * g->dk_row, g->dk_row, b.dk, count, dense->D, g->accumulate_kv, kernels);
         store(g->dv + span0 * g->dv_row, g->dv_row, b.dv, count, dense->M, g->accumulate_kv, kernels);
     }

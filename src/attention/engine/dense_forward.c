@@ -8,19 +8,18 @@
 typedef struct forward {
     const sq_dense *dense;
     const sq_kernels *kernels;
-    int64_t tile;                       /* queries in a tile */
+    int64_t tile;                       /* queries in a tile: the last is as narrow as its queries allow */
     float *k, *v;                       /* [span, D] [span, M] */
     float *q, *s, *acc;                 /* [D, tile] [TILE_N, tile] [M, tile] */
     float *max, *sum, *factor;          /* [T rounded up] twice, [tile] */
-    int64_t shape;                      /* padded keys that the two products below were made for */
+    int64_t shape, shape_tile;          /* padded keys and tile that the two products below were made for */
     sq_block scores, values;            /* S' = K q   acc += V' P' */
 } forward;
 
 static size_t cut(forward *f, int64_t T, int64_t N, int64_t D, int64_t M, void *workspace)
 {
     sq_cut piece = { workspace, 0 };
-    const int64_t span = dense_span(N), tile = dense_tile_t(T), rows = dense_round_up(T, tile);
-    f->tile = tile;
+    const int64_t span = dense_span(N), tile = dense_tile_t(T), rows = dense_round_up(T, TILE_STEP);
     f->k = sq__cut_floats(&piece, span * D);
     f->v = sq__cut_floats(&piece, span * M);
     f->q = sq__cut_floats(&piece, D * tile);
@@ -49,8 +48,9 @@ static void key_tile(forward *f, int64_t i0, int64_t queries, int64_t span0, int
     const int64_t padded = dense_round_up(keys, TILE_STEP);
     const float *k = f->k + (j0 - span0) * dense->D, *v = f->v + (j0 - span0) * dense->M;
 
-    if (padded != f->shape) {
+    if (padded != f->shape || f->tile != f->shape_tile) {
         f->shape = padded;
+        f->shape_tile = f->tile;
         f->scores = sq__block(false, padded, f->tile, dense->D, dense->D, f->tile, f->tile, false);
         f->values = sq__block(true, dense->M, f->tile, padded, dense->M, f->tile, f->tile, true);
     }
@@ -73,9 +73,10 @@ static void finish(forward *f, int64_t i0, int64_t queries)
 static void query_tile(forward *f, int64_t i0, int64_t span0, int64_t span_end)
 {
     const sq_dense *dense = f->dense;
-    const int64_t queries = dense_least(f->tile, dense->T - i0), end = dense_visible_end(dense, i0, queries);
+    const int64_t queries = dense_least(TILE_T, dense->T - i0), end = dense_visible_end(dense, i0, queries);
 
     if (span0 > 0 && span0 >= end) return;     /* finished in an earlier span */
+    f->tile = dense_tile_t(queries);
     if (span0 == 0) {
         memset(f->acc, 0, (size_t)(dense->M * f->tile) * sizeof(float));
         memset(f->sum + i0, 0, (size_t)f->tile * sizeof(float));
@@ -98,6 +99,6 @@ void sq__dense_forward(const sq_dense *dense, const sq_kernels *kernels, void *w
         const int64_t count = dense_least(SPAN_N, dense->N - span0), padded = dense_round_up(count, TILE_STEP);
         sq__dense_pack(f.k, dense->k, dense->k_row, span0, count, padded, dense->D, dense->key_keep);
         sq__dense_pack(f.v, dense->v, dense->v_row, span0, count, padded, dense->M, dense->key_keep);
-        for (int64_t i0 = 0; i0 < dense->T; i0 += f.tile) query_tile(&f, i0, span0, span0 + count);
+        for (int64_t i0 = 0; i0 < dense->T; i0 += TILE_T) query_tile(&f, i0, span0, span0 + count);
     }
 }

@@ -1,6 +1,7 @@
 /* Generated block products. LIBXSMM is column-major: a row-major C = A B is its C' = B' A', so its "transposed B" is our
  * transposed A, and the long side of its registers runs along our columns. */
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "base/cpu.h"
 #include "kernels/gemm/gemm.h"
@@ -22,6 +23,7 @@ static bool start(void)
 {
     if (sq__cpu_isa() == SQ_ISA_REFERENCE) return false;
     libxsmm_init();
+    if (!getenv("LIBXSMM_VERBOSE")) libxsmm_set_verbosity(0);   /* a library does not print unless asked */
     if (sq__cpu_isa() == SQ_ISA_AVX2) libxsmm_set_target_archid(LIBXSMM_X86_AVX2);
     return generate(false, 16, 16, 16, 16, 16, 16, false) != NULL;   /* NULL where the system forbids new code */
 }

@@ -16,19 +16,25 @@ enum { ABILITY_COUNT = sizeof abilities / sizeof *abilities };
 
 static void list_all(void)
 {
-    const char *headings[3 + ABILITY_COUNT] = { "mechanism", "paper", "cost" };
-    table t;
+    static const char *const cost_headings[] = { "mechanism", "cost" };
+    const char *headings[2 + ABILITY_COUNT] = { "mechanism", "paper" };
+    table t, costs;
     sq_mechanism_info info;
-    for (int i = 0; i < ABILITY_COUNT; i++) headings[3 + i] = abilities[i].name;
-    table_begin(&t, headings, 3 + ABILITY_COUNT);
+    for (int i = 0; i < ABILITY_COUNT; i++) headings[2 + i] = abilities[i].name;
+    table_begin(&t, headings, 2 + ABILITY_COUNT);
+    table_begin(&costs, cost_headings, 2);
     for (int i = 0; sq_mechanism_get(i, &info) == SQ_OK; i++) {
         table_row_begin(&t);
         table_cell(&t, 0, "%s", info.name);
         table_cell(&t, 1, "%s", info.paper);
-        table_cell(&t, 2, "%s", info.cost);
-        for (int j = 0; j < ABILITY_COUNT; j++) table_cell(&t, 3 + j, "%s", info.can & abilities[j].bit ? "yes" : "-");
+        for (int j = 0; j < ABILITY_COUNT; j++) table_cell(&t, 2 + j, "%s", info.can & abilities[j].bit ? "yes" : "-");
+        table_row_begin(&costs);
+        table_cell(&costs, 0, "%s", info.name);
+        table_cell(&costs, 1, "%s", info.cost);
     }
     table_print(&t, stdout);
+    printf("\n");
+    table_print(&costs, stdout);
     printf("\n");
     for (int i = 0; i < ABILITY_COUNT; i++) printf("%-8s %s\n", abilities[i].name, abilities[i].help);
     printf("\n'subquad list NAME' shows a mechanism's options.\n");

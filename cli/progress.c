@@ -44,13 +44,14 @@ static void compose(char *text, size_t size, const sq_progress *p)
     char left[32];
     text[0] = '\0';
     if (p->mechanism) append(text, size, "%s, ", p->mechanism);
-    if (p->mechanism && strcmp(p->stage, "training") == 0) append(text, size, "seed %llu, ", (unsigned long long)p->seed);
+    const bool training = strcmp(p->stage, "training") == 0;
+    if (p->mechanism && training) append(text, size, "seed %llu, ", (unsigned long long)p->seed);
     append(text, size, "%s", p->stage);
-    if (p->epochs > 0) append(text, size, " epoch %lld/%lld", (long long)p->epoch, (long long)p->epochs);
+    if (training && p->epochs > 0) append(text, size, " epoch %lld/%lld", (long long)p->epoch, (long long)p->epochs);
     if (p->total > 0) append(text, size, " %3d%%", (int)(100 * (double)p->done / (double)p->total));
     else if (p->done > 0) append(text, size, " %lld", (long long)p->done);
-    if (isfinite(p->loss) && p->epochs > 0) append(text, size, ", loss %.4f", p->loss);
-    if (p->metric && isfinite(p->validation)) append(text, size, ", best %s %.4f", p->metric, p->validation);
+    if (training && isfinite(p->loss)) append(text, size, ", loss %.4f", p->loss);
+    if (training && p->metric && isfinite(p->validation)) append(text, size, ", best %s %.4f", p->metric, p->validation);
     if (isfinite(p->seconds_left)) append(text, size, ", %s left", duration_text(p->seconds_left, left, sizeof left));
     else append(text, size, ", %s", duration_text(p->seconds, left, sizeof left));
 }

@@ -67,7 +67,8 @@ void sq__clients_task(FILE *out, const sq_clients_text *text)
                  "  feed_forward: 128\n"
                  "  positions: sinusoidal\n"
                  "  pooling: mean\n"
-                 "  dropout: 0\n");
+                 "  dropout: 0\n"
+                 "  embedding_dropout: 0\n");
     fprintf(out, "train:\n"
                  "  epochs: %d\n"
                  "  batch: 16\n"
@@ -76,7 +77,7 @@ void sq__clients_task(FILE *out, const sq_clients_text *text)
                  "  schedule: cosine\n"
                  "  patience: 0\n"
                  "  metric: auc\n",
-            far ? 4 : 8);
+            far ? 3 : 8);
     fprintf(out, "attention:\n"
                  "  linformer: {rank: 64}\n"
                  "  performer: {features: 64}\n");

@@ -27,6 +27,7 @@ bool sq__module_going(sq_module *module)
     return sq__golden_going(module->golden);
 }
 
+/* d<name> or grad.<name less "param.">, as the file has it. When backward runs, it must be there. */
 static void remember(sq_module *module, const char *name, sq_module_input input)
 {
     const bool bare = sq__golden_starts(name, "param.");
@@ -34,12 +35,9 @@ static void remember(sq_module *module, const char *name, sq_module_input input)
         sq__golden_fail(module->golden, "more than %d tensors with gradients", SQ_MODULE_INPUTS);
         return;
     }
-    for (int i = 0; i < 2; i++) {
-        snprintf(input.gradient, sizeof input.gradient, i ? "grad.%s" : "d%s", i && bare ? name + 6 : name);
-        if (!sq__golden_has(module->golden, input.gradient)) continue;
-        module->inputs[module->count++] = input;
-        return;
-    }
+    snprintf(input.gradient, sizeof input.gradient, "d%s", name);
+    if (!sq__golden_has(module->golden, input.gradient)) snprintf(input.gradient, sizeof input.gradient, "grad.%s", bare ? name + 6 : name);
+    module->inputs[module->count++] = input;
 }
 
 void sq__module_load(sq_module *module, const char *name, const sq_module_part *parts, int count)

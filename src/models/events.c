@@ -4,7 +4,7 @@ static sq_status create_tables(sq_events *events, sq_parameters *set, const sq_s
 {
     for (int i = 0; i < schema->category_count; i++) {
         char name[96];
-        snprintf(name, sizeof name, "embedding.%.70s", schema->categories[i].name);
+        snprintf(name, sizeof name, "embedding.category.%.68s", schema->categories[i].name);
         SQ_TRY(sq__embedding_create(&events->tables[i], set, name, schema->categories[i].count + 1, width, error));
     }
     if (schema->number_count) SQ_TRY(sq__linear_create(&events->numbers, set, "embedding.numbers", schema->number_count, width, true, error));

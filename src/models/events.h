@@ -1,6 +1,6 @@
 /* From a batch of events to rows of width E: the sum of one embedding per category column (row 0: out of vocabulary), a linear map
  * of the numbers, and positions. Rows beyond a length carry no meaning and are never read by what follows.
- * Parameters: embedding.COLUMN.weight [words + 1, E], embedding.numbers.weight [E, numbers], embedding.numbers.bias,
+ * Parameters: embedding.category.COLUMN.weight [words + 1, E], embedding.numbers.weight [E, numbers], embedding.numbers.bias,
  * embedding.positions.weight [max_length, E]. Depends on nn, data/batch.h. */
 #ifndef SQ_MODELS_EVENTS_H
 #define SQ_MODELS_EVENTS_H

@@ -156,7 +156,7 @@ static void names_and_shapes(void **state)
     config.pooling = 2;
     sq_model *model = toy_model(&config, "softmax", 5);
     static const struct { const char *name; int64_t rows, columns; bool decay; } expected[] = {
-        { "embedding.code.weight", 13, 16, false }, { "embedding.numbers.weight", 16, 2, true }, { "embedding.positions.weight", 40, 16, false },
+        { "embedding.category.code.weight", 13, 16, false }, { "embedding.numbers.weight", 16, 2, true }, { "embedding.positions.weight", 40, 16, false },
         { "encoder.1.attention.query_key_value.weight", 48, 16, true }, { "encoder.0.attention.output.weight", 16, 16, true },
         { "encoder.0.feed_forward.in.weight", 64, 16, true }, { "encoder.1.feed_forward.out.weight", 16, 64, true }, { "head.weight", 3, 16, true },
     };

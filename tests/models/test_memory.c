@@ -1,0 +1,115 @@
+/* What a model holds: a training step and inference at full size, and every allocation failing in turn. */
+#include "toy.h"
+
+typedef struct sized { sq_schema schema; sq_category category; sq_batch batch; int32_t *ids; } sized;
+
+/* B sequences of n events over one column of 100 words; max_length n */
+static void make_sized(sized *s, int64_t B, int64_t n)
+{
+    sq_random random = sq__random_stream(1, "sized", 0);
+    s->category = (sq_category){ .name = "code", .count = 100 };
+    s->schema = (sq_schema){ .category_count = 1, .class_count = 2, .categories = &s->category, .max_length = n };
+    s->ids = malloc((size_t)(B * n) * sizeof *s->ids);
+    s->batch = (sq_batch){ .B = B, .T = n, .category_count = 1, .categories = &s->ids, .lengths = malloc((size_t)B * sizeof(int32_t)), .labels = calloc((size_t)B, sizeof(int32_t)) };
+    for (int64_t i = 0; i < B * n; i++) s->ids[i] = (int32_t)sq__random_below(&random, (uint64_t)i, 101);
+    for (int64_t b = 0; b < B; b++) s->batch.lengths[b] = (int32_t)n;
+}
+
+static void drop_sized(sized *s)
+{
+    free(s->ids);
+    free(s->batch.lengths);
+    free(s->batch.labels);
+}
+
+/* Peak bytes above the model's own while a batch runs forward (and backward). */
+static size_t peak_of(int64_t B, int64_t n, bool train)
+{
+    sized s;
+    sq_model_config config;
+    sq_model *model;
+    sq_error error;
+    make_sized(&s, B, n);
+    sq__fields_defaults(sq__model_fields, &config);
+    assert_ok(sq__model_create(&model, &config, &(sq_model_spec){ .schema = &s.schema, .mechanism = "softmax", .seed = 1, .threads = 1 }, &error), &error);
+    const size_t before = sq_memory_current();
+    sq_memory_reset_peak();
+    sq_tape *tape = sq__tape_create(train);
+    sq__tape_mode(tape, train, 1, 1);
+    sq_var *logits = sq__model_forward(model, tape, &s.batch, NULL);
+    assert_ok(sq__tape_status(tape, &error), &error);
+    if (train) {
+        sq_var *loss = sq__cross_entropy(tape, logits, s.batch.labels, &(sq_cross_entropy){ .ignore = -100 });
+        assert_ok(sq__tape_backward(tape, loss, NULL, &error), &error);
+    }
+    const size_t peak = sq_memory_peak() - before;
+    sq__tape_destroy(tape);
+    sq__model_destroy(&model);
+    drop_sized(&s);
+    return peak;
+}
+
+/* 2 layers, width 128, 4 heads, n = 1024, batch 8, dropout: rows of 4 MB; kept per layer 13 of them (norm, packed projection 3,
+ * attention, sum, norm, hidden 4, two byte masks): about 130 MB with the gradients on the way. */
+static void a_training_step(void **state)
+{
+    (void)state;
+    const size_t peak = peak_of(8, 1024, true);
+    print_message("training step: %.1f MB\n", (double)peak * 1e-6);
+    assert_true(peak < 160u << 20);
+}
+
+/* Nothing is kept: about 7 rows at once, in proportion to their number, however many layers. */
+static void inference(void **state)
+{
+    (void)state;
+    const size_t small = peak_of(1, 1024, false), large = peak_of(1, 8192, false);
+    print_message("inference: %.2f MB for 1024 events, %.2f MB for 8192\n", (double)small * 1e-6, (double)large * 1e-6);
+    assert_true(large < 8u * 8192 * 128 * sizeof(float));
+    assert_true((double)large / (double)small < 8.5);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    const int32_t lengths[3] = { 5, 2, 4 };
+    const size_t before = sq_memory_current();
+    sq_error error;
+    toy_batch toy;
+    toy_batch_fill(&toy, 3, 5, lengths);
+    for (int kind = 0; kind < 3; kind++) {
+        bool done = false;
+        for (long n = 1; !done && n < 3000; n++) {
+            sq_model_config config = toy_config();
+            sq_model *model = NULL;
+            sq_tape *tape = NULL;
+            config.kind = kind == 2;
+            config.pooling = kind == 1 ? 2 : 0;
+            config.dropout = 0.1;
+            sq__alloc_fail_after(n);
+            sq_status status = sq__model_create(&model, &config, &(sq_model_spec){ .schema = &toy_schema, .mechanism = kind ? "linformer" : "softmax", .seed = 1, .threads = 1 }, &error);
+            if (status == SQ_OK && !(tape = sq__tape_create(true))) status = SQ_NO_MEMORY;
+            if (status == SQ_OK) {
+                sq__tape_mode(tape, true, 1, 1);
+                sq_var *auxiliary, *loss = sq__cross_entropy(tape, sq__model_forward(model, tape, &toy.batch, &auxiliary), toy.batch.labels, &(sq_cross_entropy){ .ignore = -100 });
+                if (auxiliary) loss = sq__add(tape, loss, auxiliary);
+                status = sq__tape_status(tape, &error);
+                if (status == SQ_OK) status = sq__tape_backward(tape, loss, NULL, &error);
+            }
+            done = status == SQ_OK;
+            if (!done) assert_int_equal(status, SQ_NO_MEMORY);
+            sq__alloc_fail_after(0);
+            sq__tape_destroy(tape);
+            sq__model_destroy(&model);
+            assert_int_equal(sq_memory_current(), before);
+        }
+        assert_true(done);
+    }
+    toy_batch_clear(&toy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_training_step), cmocka_unit_test(inference), cmocka_unit_test(every_allocation_may_fail) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -18,19 +18,21 @@ enum { STRENGTHS = sizeof strengths / sizeof *strengths, USUAL = 2, PARTS = 16 }
 typedef struct regression {
     sq_fit *fit;
     int64_t n, F;
-    int C;
+    int C, threads;
     int64_t *row;                      /* [n + 1] where each client's entries begin */
     int32_t *index;
     float *value;
     int32_t *label;                    /* [n] */
     double *weight;                    /* [C] of the classes in the loss */
     double *mean, *deviation;          /* [F] */
-    double *parameters;                /* [C * F weights of standardised features, C biases] */
-    double *scaled;                    /* [C * F] weights / deviation; of the value under way */
+    double *parameters;                /* [F, C] weights of standardised features, then [C] biases */
+    double *scaled;                    /* [F, C] weights / deviation; of the value under way */
     double *offset;                    /* [C] bias - scaled . mean */
-    double *partial;                   /* [PARTS, C * F + C] gradients */
+    double *partial;                   /* [PARTS] gradients, each as parameters */
     double part_loss[PARTS], strength, total_weight;
 } regression;
+
+static const int64_t worth_threads = 2000000;   /* products per evaluation, below which starting threads costs more */
 
 static int64_t parameter_count(const regression *r) { return r->C * r->F + r->C; }
 
@@ -81,6 +83,24 @@ static void weigh_classes(regression *r)
 
 /* ---- the function ---- */
 
+/* scores += row . scaled, and the other way: gradient += row outer residuals. */
+static void score_row(const regression *r, int64_t i, double *scores)
+{
+    memcpy(scores, r->offset, (size_t)r->C * sizeof *scores);
+    for (int64_t e = r->row[i]; e < r->row[i + 1]; e++) {
+        const double *w = r->scaled + (int64_t)r->index[e] * r->C, value = r->value[e];
+        for (int c = 0; c < r->C; c++) scores[c] += w[c] * value;
+    }
+}
+
+static void add_row(const regression *r, int64_t i, const double *residuals, double *gradient)
+{
+    for (int64_t e = r->row[i]; e < r->row[i + 1]; e++) {
+        double *g = gradient + (int64_t)r->index[e] * r->C, value = r->value[e];
+        for (int c = 0; c < r->C; c++) g[c] += residuals[c] * value;
+    }
+}
+
 /* Loss and gradient (in scaled parameters) of one part of the clients, in their order. */
 static void evaluate_part(void *context, int64_t part, int thread)
 {
@@ -91,20 +111,15 @@ static void evaluate_part(void *context, int64_t part, int thread)
     for (int64_t i = r->n * part / PARTS; i < r->n * (part + 1) / PARTS; i++) {
         const double weight = r->weight[r->label[i]] / r->total_weight;
         double most = -INFINITY, sum = 0;
-        for (int c = 0; c < r->C; c++) {
-            const double *w = r->scaled + c * r->F;
-            scores[c] = r->offset[c];
-            for (int64_t e = r->row[i]; e < r->row[i + 1]; e++) scores[c] += w[r->index[e]] * r->value[e];
-            most = fmax(most, scores[c]);
-        }
+        score_row(r, i, scores);
+        for (int c = 0; c < r->C; c++) most = fmax(most, scores[c]);
         for (int c = 0; c < r->C; c++) sum += exp(scores[c] - most);
         loss += weight * (most + log(sum) - scores[r->label[i]]);
         for (int c = 0; c < r->C; c++) {
-            const double residual = weight * (exp(scores[c] - most) / sum - (c == r->label[i]));
-            double *g = gradient + c * r->F;
-            for (int64_t e = r->row[i]; e < r->row[i + 1]; e++) g[r->index[e]] += residual * r->value[e];
-            sums[c] += residual;
+            scores[c] = weight * (exp(scores[c] - most) / sum - (c == r->label[i]));   /* the residual */
+            sums[c] += scores[c];
         }
+        add_row(r, i, scores, gradient);
     }
     r->part_loss[part] = loss;
 }
@@ -120,23 +135,21 @@ static void add_parts(regression *r, double *gradient)
 static sq_status evaluate(void *context, const double *x, double *gradient, double *out, sq_error *error)
 {
     regression *r = context;
-    const double *bias = x + r->C * r->F;
     if (sq__fit_stopped(r->fit)) return sq__fail(error, SQ_INTERRUPTED, "%s: interrupted", r->fit->job->folder);
-    for (int c = 0; c < r->C; c++) {
-        r->offset[c] = bias[c];
-        for (int64_t f = 0; f < r->F; f++) {
-            r->scaled[c * r->F + f] = x[c * r->F + f] / r->deviation[f];
-            r->offset[c] -= r->scaled[c * r->F + f] * r->mean[f];
+    memcpy(r->offset, x + r->C * r->F, (size_t)r->C * sizeof *r->offset);
+    for (int64_t f = 0, k = 0; f < r->F; f++)
+        for (int c = 0; c < r->C; c++, k++) {
+            r->scaled[k] = x[k] / r->deviation[f];
+            r->offset[c] -= r->scaled[k] * r->mean[f];
         }
-    }
-    sq__parallel(r->fit->threads, PARTS, evaluate_part, r);
+    sq__parallel(r->threads, PARTS, evaluate_part, r);
     add_parts(r, gradient);
     *out = 0;
     for (int part = 0; part < PARTS; part++) *out += r->part_loss[part];
-    for (int c = 0; c < r->C; c++)
-        for (int64_t f = 0; f < r->F; f++) {
-            const int64_t k = c * r->F + f;
-            gradient[k] = (gradient[k] - gradient[r->C * r->F + c] * r->mean[f]) / r->deviation[f] + r->strength * x[k];
+    const double *sums = gradient + r->C * r->F;
+    for (int64_t f = 0, k = 0; f < r->F; f++)
+        for (int c = 0; c < r->C; c++, k++) {
+            gradient[k] = (gradient[k] - sums[c] * r->mean[f]) / r->deviation[f] + r->strength * x[k];
             *out += r->strength / 2 * x[k] * x[k];
         }
     return SQ_OK;
@@ -150,7 +163,8 @@ static void copy_out(const regression *r, sq_logistic *out)
         out->mean[f] = (float)r->mean[f];
         out->deviation[f] = (float)r->deviation[f];
     }
-    for (int64_t k = 0; k < r->C * r->F; k++) out->weight[k] = (float)r->parameters[k];
+    for (int64_t f = 0, k = 0; f < r->F; f++)
+        for (int c = 0; c < r->C; c++, k++) out->weight[c * r->F + f] = (float)r->parameters[k];
     for (int c = 0; c < r->C; c++) out->bias[c] = (float)r->parameters[r->C * r->F + c];
 }
 
@@ -171,7 +185,7 @@ static sq_status try_strengths(regression *r, choice *chosen, sq_error *error)
     for (int k = 0; k < STRENGTHS; k++) {   /* from strong to weak, each from the last one's minimum */
         double loss;
         r->strength = strengths[k];
-        const sq_lbfgs problem = { parameter_count(r), evaluate, r, 300, 1e-6 };
+        const sq_lbfgs problem = { parameter_count(r), evaluate, r, 300, 1e-5 };
         SQ_TRY(sq__lbfgs_minimise(&problem, r->parameters, &loss, error));
         copy_out(r, &chosen->now);
         sq_quality quality = { NAN, NAN, NAN, NAN };
@@ -205,6 +219,7 @@ static sq_status set_up(regression *r, choice *chosen, sq_error *error)
     for (int i = 0; i < 7; i++) made = (*arrays[i] = sq__alloc_array(counts[i], sizeof(double))) && made;
     if (!made) return sq__no_memory(error);
     SQ_TRY(make_rows(r, error));
+    r->threads = r->row[r->n] * r->C > worth_threads ? r->fit->threads : 1;
     standardise(r);
     weigh_classes(r);
     return SQ_OK;
@@ -248,7 +263,7 @@ sq_status sq__fit_logistic(sq_fit *fit, sq_error *error)
     regression r = { .fit = fit, .n = data->split_size[SQ_SPLIT_TRAIN], .F = sq__aggregate_features(data->schema), .C = data->schema->class_count };
     choice chosen = { 0 };
     fit->result->parameters = parameter_count(&r);
-    fit->progress.epochs = 1;
+    fit->progress.epochs = fit->progress.epoch = 1;
     sq_status status = sq__fit_open(fit, error);
     if (status == SQ_OK) status = set_up(&r, &chosen, error);
     if (status == SQ_OK) status = try_strengths(&r, &chosen, error);

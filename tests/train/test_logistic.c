@@ -135,7 +135,7 @@ static void the_optimum(void **state)
         }
         residual += 1 / (1 + exp((double)logits[2 * i] - logits[2 * i + 1])) - data->label[example];
     }
-    assert_close(residual / (double)n, 0, 1e-5);
+    assert_close(residual / (double)n, 0, 2e-5);   /* where the search stops, and float rounding of the model */
     sq__aggregator_destroy(aggregator);
     sq__free(logits);
     sq__logistic_clear(&model);

@@ -53,7 +53,8 @@ static sq_status validate(const void *options, const sq_problem *problem, sq_err
     const sq_infinite_config *config = options;
     (void)problem;
     if (config->basis % 2)
-        return sq__fail(error, SQ_INVALID, "infinite-former: basis is %lld; expected an even number (each centre has two widths)", (long long)config->basis);
+        return sq__fail(error, SQ_INVALID, "infinite-former: basis is %lld; expected an even number (each centre has two widths)",
+                        (long long)config->basis);
     return SQ_OK;
 }
 
@@ -81,7 +82,7 @@ static sq_status tensor_init(const void *options, const sq_problem *problem, int
 static void sizes(const void *options, const sq_problem *p, sq_sizes *out)
 {
     const sq_infinite_config *config = options;
-    const sq_infinite_shape shape = sq__infinite_shape(config, p);
+    const sq_infinite_shape shape = sq__infinite_shape(config, p, SQ_FORWARD);
     sq_cut saved = { NULL, 0 }, constants = { NULL, 0 };
     sq__infinite_saved(config, p, &saved);
     sq__infinite_constants(config, &shape, &constants);
@@ -119,7 +120,7 @@ static sq_status fill_past(const sq_infinite_config *config, const sq_memory_bas
 static sq_status prepare(const void *options, const sq_problem *problem, void *constants, sq_error *error)
 {
     const sq_infinite_config *config = options;
-    const sq_infinite_shape shape = sq__infinite_shape(config, problem);
+    const sq_infinite_shape shape = sq__infinite_shape(config, problem, SQ_FORWARD);
     const sq_memory_basis basis = sq__infinite_basis(config);
     const int64_t L = config->segment, M = config->samples, N = config->basis;
     sq_cut cut = { constants, 0 };
@@ -139,7 +140,7 @@ static sq_status prepare(const void *options, const sq_problem *problem, void *c
 static double flops(const void *options, const sq_problem *p, sq_pass pass)
 {
     const sq_infinite_config *config = options;
-    const sq_infinite_shape shape = sq__infinite_shape(config, p);
+    const sq_infinite_shape shape = sq__infinite_shape(config, p, SQ_FORWARD);
     const double D = (double)p->D, M = (double)p->M, N = (double)shape.N, heads = (double)(p->B * p->H);
     const double updates = (double)(shape.segments - 1), L = (double)shape.L;
     double pairs = 0, readers = 0;

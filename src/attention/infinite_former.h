@@ -27,6 +27,7 @@ typedef struct sq_infinite_constants {
 typedef struct sq_infinite_shape {
     int64_t L, segments, rows;         /* rows of a full segment; their number; most rows of one (at most T) */
     int64_t N, state;                  /* basis functions; floats of one memory */
+    int64_t groups, group;             /* workers per batch entry, and the most heads that one carries together */
 } sq_infinite_shape;
 
 typedef struct sq_infinite_saved {
@@ -42,7 +43,8 @@ typedef struct sq_infinite_scratch {
     float *r, *dr;                     /* [rows,N] */
 } sq_infinite_scratch;
 
-sq_infinite_shape sq__infinite_shape(const sq_infinite_config *config, const sq_problem *problem);
+/* Forward with sticky carries all heads of a batch entry together, because the places are drawn from all of them. */
+sq_infinite_shape sq__infinite_shape(const sq_infinite_config *config, const sq_problem *problem, sq_pass pass);
 sq_infinite_constants sq__infinite_constants(const sq_infinite_config *config, const sq_infinite_shape *shape, sq_cut *cut);
 sq_infinite_saved sq__infinite_saved(const sq_infinite_config *config, const sq_problem *problem, sq_cut *cut);
 sq_infinite_scratch sq__infinite_scratch(const sq_problem *problem, const sq_infinite_shape *shape, sq_pass pass, sq_cut *cut);

@@ -1,11 +1,12 @@
-/* Backward, head by head, from the last segment to the first. With P the past matrix of an update, G its regression of new rows and
+/* Backward, from the last segment to the first. With P the past matrix of an update, G its regression of new rows and
  * B_m = P B_(m-1) + G' x:  dx += G dB_m,  dB_(m-1) += P' dB_m (not with detach), dB_m gathering what the segments that read memory m ask. */
 #include <string.h>
 
+#include "attention/engine/groups.h"
 #include "attention/infinite_former.h"
 #include "base/parallel.h"
 
-typedef struct backward {
+typedef struct backward {              /* one worker, and the head it is at */
     const sq_run *run;
     const sq_infinite_config *config;
     const sq_head *head;
@@ -15,7 +16,8 @@ typedef struct backward {
     sq_infinite_scratch scratch;
     void *local;                       /* of the dense engine */
     float *out;                        /* [rows,M] what attention inside the segment gave */
-    float *dmemory, *dearlier;         /* [state] gradients of the memory in use and of the one before */
+    float *dmemories, *dmemory;        /* [group,state] gradients of the memory in use; of this head's */
+    float *dearlier;                   /* [state] of the memory before it */
     float *past, *rows;                /* [N,N] [BINS,N] with sticky and without detach */
     double *dw;                        /* [2N+2] this head's part of the gradient of w_mu, w_sigma, b_mu, b_sigma */
     double kl_weight;                  /* of one reader's KL in the loss */
@@ -26,33 +28,39 @@ static size_t dw_bytes(const sq_infinite_shape *shape)
     return sq__align_up((size_t)(2 * shape->N + 2) * sizeof(double));
 }
 
-static size_t cut_thread(backward *b, const sq_infinite_config *config, const sq_problem *p, void *base)
+static size_t cut_thread(backward *b, const sq_infinite_config *config, const sq_problem *p, const sq_infinite_shape *shape, void *base)
 {
-    const sq_infinite_shape shape = sq__infinite_shape(config, p);
     sq_cut cut = { base, 0 };
-    b->local = sq__cut(&cut, sq__dense_workspace(shape.rows, shape.rows, p->D, p->M, SQ_BACKWARD));
-    if (shape.segments == 1) return cut.used;
-    b->scratch = sq__infinite_scratch(p, &shape, SQ_BACKWARD, &cut);
-    b->out = sq__cut_floats(&cut, shape.rows * p->M);
-    b->dmemory = sq__cut_floats(&cut, shape.state);
-    b->dearlier = sq__cut_floats(&cut, shape.state);
+    b->local = sq__cut(&cut, sq__dense_workspace(shape->rows, shape->rows, p->D, p->M, SQ_BACKWARD));
+    if (shape->segments == 1) return cut.used;
+    b->scratch = sq__infinite_scratch(p, shape, SQ_BACKWARD, &cut);
+    b->out = sq__cut_floats(&cut, shape->rows * p->M);
+    b->dmemories = sq__cut_floats(&cut, shape->group * shape->state);
+    b->dearlier = sq__cut_floats(&cut, shape->state);
     if (config->sticky && !config->detach) {
-        b->past = sq__cut_floats(&cut, shape.N * shape.N);
-        b->rows = sq__cut_floats(&cut, SQ_MEMORY_BINS * shape.N);
+        b->past = sq__cut_floats(&cut, shape->N * shape->N);
+        b->rows = sq__cut_floats(&cut, SQ_MEMORY_BINS * shape->N);
     }
     return cut.used;
 }
 
-static size_t thread_bytes(const sq_infinite_config *config, const sq_problem *p)
+static size_t thread_bytes(const sq_infinite_config *config, const sq_problem *p, const sq_infinite_shape *shape)
 {
     backward b;
-    return cut_thread(&b, config, p, NULL);
+    return cut_thread(&b, config, p, shape, NULL);
 }
 
 size_t sq__infinite_backward_workspace(const sq_infinite_config *config, const sq_problem *p)
 {
-    const sq_infinite_shape shape = sq__infinite_shape(config, p);
-    return thread_bytes(config, p) * (size_t)p->threads + (shape.segments > 1 ? (size_t)(p->B * p->H) * dw_bytes(&shape) : 0);
+    const sq_infinite_shape shape = sq__infinite_shape(config, p, SQ_BACKWARD);
+    return thread_bytes(config, p, &shape) * (size_t)p->threads + (shape.segments > 1 ? (size_t)(p->B * p->H) * dw_bytes(&shape) : 0);
+}
+
+/* The heads' parts of the gradient of the tensors lie behind the threads' workspaces. */
+static double *dw_of(const sq_run *run, const sq_infinite_shape *shape, int64_t head)
+{
+    char *parts = (char *)run->call->workspace + thread_bytes(run->config, run->problem, shape) * (size_t)run->problem->threads;
+    return (double *)(void *)(parts + (size_t)head * dw_bytes(shape));
 }
 
 static const float *memory_at(const backward *b, int64_t m)
@@ -93,7 +101,7 @@ static void read_backward(backward *b, const sq_memory_read *read, int64_t s, in
         .dq = head->dq + at * head->dq_row, .dk = b->dmemory, .dq_row = head->dq_row, .dk_row = D,
         .dw_mu = b->dw, .dw_sigma = b->dw + N, .db_mu = b->dw + 2 * N, .db_sigma = b->dw + 2 * N + 1,
     };
-    sq__memory_locate_backward(read, w->mu, w->sigma_sq, w->dmu, w->dsigma_sq, &gradients, w->locate);
+    sq__memory_locate_backward(read, w->mu, w->sigma_sq, w->dmu, w->dsigma_sq, &gradients, w->locate, b->run->kernels);
 }
 
 /* dmemory belongs to memory s+1 on entry, to memory s on return. */
@@ -115,9 +123,7 @@ static void update_backward(backward *b, int64_t s)
     }
     sq__gemm(true, false, N, D, N, 1, past, N, b->dmemory, D, 0, b->dearlier, D);
     sq__gemm(true, false, N, M, N, 1, past, N, b->dmemory + N * D, M, 0, b->dearlier + N * D, M);
-    float *done = b->dmemory;
-    b->dmemory = b->dearlier;
-    b->dearlier = done;
+    memcpy(b->dmemory, b->dearlier, (size_t)b->shape.state * sizeof(float));
 }
 
 static void segment_backward(backward *b, int64_t s)
@@ -141,44 +147,55 @@ static void segment_backward(backward *b, int64_t s)
     if (reads) read_backward(b, &read, s, m);
 }
 
-static void head_backward(const sq_run *run, const sq_head *head)
+/* `context` is what every worker starts as. */
+static void backward_group(void *context, int64_t item, int thread)
 {
-    const sq_infinite_config *config = run->config;
-    const sq_problem *p = run->problem;
-    backward b = { .run = run, .config = config, .head = head, .shape = sq__infinite_shape(config, p) };
-    sq_cut constants = { (char *)(uintptr_t)run->constants, 0 }, saved = { run->call->saved, 0 };
-    cut_thread(&b, config, p, head->workspace);
-    b.saved = sq__infinite_saved(config, p, &saved);
-    if (b.shape.segments > 1) {
-        b.constants = sq__infinite_constants(config, &b.shape, &constants);
-        b.dw = (double *)((char *)run->call->workspace + thread_bytes(config, p) * (size_t)p->threads + (size_t)(head->b * p->H + head->h) * dw_bytes(&b.shape));
-        memset(b.dw, 0, dw_bytes(&b.shape));
-        memset(b.dmemory, 0, (size_t)b.shape.state * sizeof(float));
-        const double readers = sq__infinite_readers(run, &b.shape);
-        b.kl_weight = readers > 0 ? (double)run->gradients->dauxiliary * config->kl_weight / readers : 0;
+    backward b = *(const backward *)context;
+    const sq_problem *p = b.run->problem;
+    const int64_t entry = item / b.shape.groups, group = item % b.shape.groups;
+    const int64_t first = sq__group_start(group, b.shape.groups, p->H), end = sq__group_start(group + 1, b.shape.groups, p->H);
+    cut_thread(&b, b.config, p, &b.shape, (char *)b.run->call->workspace + (size_t)thread * thread_bytes(b.config, p, &b.shape));
+    if (b.shape.segments > 1) memset(b.dmemories, 0, (size_t)((end - first) * b.shape.state) * sizeof(float));
+    for (int64_t s = b.shape.segments - 1; s >= 0; s--)
+        for (int64_t h = first; h < end; h++) {
+            const sq_head head = sq__head(b.run, entry, h);
+            b.head = &head;
+            b.dmemory = b.dmemories + (h - first) * b.shape.state;
+            b.dw = dw_of(b.run, &b.shape, entry * p->H + h);
+            if (b.shape.segments > 1 && s == b.shape.segments - 1) memset(b.dw, 0, dw_bytes(&b.shape));
+            segment_backward(&b, s);
+        }
+    for (int64_t h = first; h < end; h++) {
+        const sq_head head = sq__head(b.run, entry, h);
+        sq__zero_rows(head.dq, head.dq_row, head.T, p->T, p->D);
+        sq__zero_rows(head.dk, head.dk_row, head.N, p->N, p->D);
+        sq__zero_rows(head.dv, head.dv_row, head.N, p->N, p->M);
     }
-    for (int64_t s = b.shape.segments - 1; s >= 0; s--) segment_backward(&b, s);
 }
 
 /* The heads' parts in order. */
 static void sum_tensors(const sq_run *run, const sq_infinite_shape *shape)
 {
     const sq_infinite_config *config = run->config;
-    const sq_problem *p = run->problem;
-    const char *parts = (const char *)run->call->workspace + thread_bytes(config, p) * (size_t)p->threads;
+    const int64_t N = shape->N, heads = run->problem->B * run->problem->H, first[] = { 0, N, 2 * N, 2 * N + 1 }, width[] = { N, N, 1, 1 };
     float *const *to = run->gradients->dtensors;
-    const int64_t N = shape->N, first[] = { 0, N, 2 * N, 2 * N + 1 }, width[] = { N, N, 1, 1 };
     for (int tensor = 0; tensor < (config->bias ? 4 : 2); tensor++)
         for (int64_t j = 0; to && to[tensor] && j < width[tensor]; j++) {
             double sum = 0;
-            for (int64_t i = 0; i < p->B * p->H; i++) sum += ((const double *)(const void *)(parts + (size_t)i * dw_bytes(shape)))[first[tensor] + j];
+            for (int64_t i = 0; i < heads; i++) sum += dw_of(run, shape, i)[first[tensor] + j];
             to[tensor][j] += (float)sum;
         }
 }
 
 void sq__infinite_backward(const sq_run *run)
 {
-    const sq_infinite_shape shape = sq__infinite_shape(run->config, run->problem);
-    sq__for_heads(run, thread_bytes(run->config, run->problem), head_backward);
-    if (shape.segments > 1) sum_tensors(run, &shape);
+    const sq_problem *p = run->problem;
+    backward b = { .run = run, .config = run->config, .shape = sq__infinite_shape(run->config, p, SQ_BACKWARD) };
+    sq_cut constants = { (char *)(uintptr_t)run->constants, 0 }, saved = { run->call->saved, 0 };
+    const double readers = sq__infinite_readers(run, &b.shape);
+    b.saved = sq__infinite_saved(b.config, p, &saved);
+    if (b.shape.segments > 1) b.constants = sq__infinite_constants(b.config, &b.shape, &constants);
+    b.kl_weight = readers > 0 ? (double)run->gradients->dauxiliary * b.config->kl_weight / readers : 0;
+    sq__parallel(p->threads, p->B * b.shape.groups, backward_group, &b);
+    if (b.shape.segments > 1) sum_tensors(run, &b.shape);
 }

@@ -1,7 +1,7 @@
-/* Forward: exact attention inside segments, head by head; then the memories in order, adding what each segment reads. A worker carries
- * one head, or with sticky all heads of a batch entry, because the places are drawn from all of them. */
+/* Forward, segment by segment: exact attention inside, what the memory of the segments before gives, then the next memory. */
 #include <string.h>
 
+#include "attention/engine/groups.h"
 #include "attention/infinite_former.h"
 #include "base/parallel.h"
 
@@ -11,71 +11,53 @@ typedef struct forward {
     sq_infinite_shape shape;
     sq_infinite_constants constants;
     sq_infinite_saved saved;           /* pointers NULL without `saved` */
-    int64_t group;                     /* heads that a worker carries together */
-    size_t per_thread, local_bytes;
+    size_t per_thread;
     double *kl;                        /* [B,H] sums */
 } forward;
 
 /* One worker's memory. */
 typedef struct worker {
+    void *local;                       /* of the dense engine */
     sq_infinite_scratch scratch;
+    int64_t first;                     /* head that its memories begin with */
     float *memories;                   /* [group,2,state]: the memory in use and the next, when nothing is saved */
     float *past, *rows;                /* [N,N] [BINS,N] with sticky */
     double *p;                         /* [BINS] */
     int32_t *counts;                   /* [BINS] */
 } worker;
 
-static worker cut_worker(const sq_infinite_config *config, const sq_problem *p, const sq_infinite_shape *shape, sq_cut *cut)
+static size_t cut_worker(worker *w, const sq_infinite_config *config, const sq_problem *p, const sq_infinite_shape *shape, void *base)
 {
-    worker w = { .scratch = sq__infinite_scratch(p, shape, SQ_FORWARD, cut) };
-    w.memories = sq__cut_floats(cut, (config->sticky ? p->H : 1) * 2 * shape->state);
+    sq_cut cut = { base, 0 };
+    w->local = sq__cut(&cut, sq__dense_workspace(shape->rows, shape->rows, p->D, p->M, SQ_FORWARD));
+    if (shape->segments == 1) return cut.used;
+    w->scratch = sq__infinite_scratch(p, shape, SQ_FORWARD, &cut);
+    w->memories = sq__cut_floats(&cut, shape->group * 2 * shape->state);
     if (config->sticky) {
-        w.past = sq__cut_floats(cut, shape->N * shape->N);
-        w.rows = sq__cut_floats(cut, SQ_MEMORY_BINS * shape->N);
-        w.p = sq__cut(cut, SQ_MEMORY_BINS * sizeof(double));
-        w.counts = sq__cut(cut, SQ_MEMORY_BINS * sizeof(int32_t));
+        w->past = sq__cut_floats(&cut, shape->N * shape->N);
+        w->rows = sq__cut_floats(&cut, SQ_MEMORY_BINS * shape->N);
+        w->p = sq__cut(&cut, SQ_MEMORY_BINS * sizeof(double));
+        w->counts = sq__cut(&cut, SQ_MEMORY_BINS * sizeof(int32_t));
     }
-    return w;
-}
-
-static size_t worker_bytes(const sq_infinite_config *config, const sq_problem *p, const sq_infinite_shape *shape)
-{
-    sq_cut cut = { NULL, 0 };
-    if (shape->segments > 1) cut_worker(config, p, shape, &cut);
     return cut.used;
 }
 
-static size_t local_bytes(const sq_problem *p, const sq_infinite_shape *shape)
-{
-    return sq__dense_workspace(shape->rows, shape->rows, p->D, p->M, SQ_FORWARD);
-}
-
-/* The two phases use the same place. */
 static size_t thread_bytes(const sq_infinite_config *config, const sq_problem *p, const sq_infinite_shape *shape)
 {
-    const size_t carrying = worker_bytes(config, p, shape), local = local_bytes(p, shape);
-    return carrying > local ? carrying : local;
+    worker w;
+    return cut_worker(&w, config, p, shape, NULL);
 }
 
 size_t sq__infinite_forward_workspace(const sq_infinite_config *config, const sq_problem *p)
 {
-    const sq_infinite_shape shape = sq__infinite_shape(config, p);
+    const sq_infinite_shape shape = sq__infinite_shape(config, p, SQ_FORWARD);
     return thread_bytes(config, p, &shape) * (size_t)p->threads + sq__align_up((size_t)(p->B * p->H) * sizeof(double));
-}
-
-static void attend_locally(const sq_run *run, const sq_head *head)
-{
-    const sq_infinite_shape shape = sq__infinite_shape(run->config, run->problem);
-    for (int64_t s = 0; s < shape.segments && s * shape.L < head->T; s++) {
-        const sq_dense dense = sq__infinite_local(run, &shape, head, s);
-        sq__dense_forward(&dense, run->kernels, head->workspace);
-    }
 }
 
 static float *memory_at(const forward *f, const worker *w, int64_t b, int64_t h, int64_t m)
 {
     if (f->saved.memories) return f->saved.memories + ((b * f->run->problem->H + h) * (f->shape.segments - 1) + m - 1) * f->shape.state;
-    return w->memories + (h % f->group * 2 + m % 2) * f->shape.state;
+    return w->memories + ((h - w->first) * 2 + m % 2) * f->shape.state;
 }
 
 static void read_memory(const forward *f, const worker *w, const sq_head *head, int64_t s, int64_t m)
@@ -88,7 +70,6 @@ static void read_memory(const forward *f, const worker *w, const sq_head *head, 
     const sq_infinite_scratch *to = &w->scratch;
     double *kl = f->kl + head->b * p->H + head->h;
 
-    if (!read.T) return;
     sq__memory_locate(&read, to->mu, to->sigma_sq, to->locate);
     sq__memory_expect(&basis, f->config->density, to->mu, to->sigma_sq, read.T, to->r, f->run->kernels);
     sq__gemm(false, false, read.T, p->M, f->shape.N, 1, to->r, f->shape.N, memory + f->shape.N * p->D, p->M, 1,
@@ -123,30 +104,42 @@ static void update(const forward *f, const worker *w, const sq_head *head, int64
     sq__gemm(false, false, N, M, N, 1, past, N, old + N * D, M, 1, new + N * D, M);
 }
 
-static void carry_memory(void *context, int64_t item, int thread)
+static void read_segment(const forward *f, const worker *w, const sq_head *head, int64_t s)
+{
+    const sq_dense dense = sq__infinite_local(f->run, &f->shape, head, s);
+    const int64_t m = sq__infinite_memory_of(&f->shape, head, s);
+    if (!dense.T) return;
+    sq__dense_forward(&dense, f->run->kernels, w->local);
+    if (m > 0) read_memory(f, w, head, s, m);
+}
+
+static void forward_group(void *context, int64_t item, int thread)
 {
     const forward *f = context;
     const sq_problem *p = f->run->problem;
-    const int64_t first = item * f->group, b = first / p->H;
-    sq_cut cut = { (char *)f->run->call->workspace + (size_t)thread * f->per_thread, 0 };
-    const worker w = cut_worker(f->config, p, &f->shape, &cut);
+    const int64_t b = item / f->shape.groups, group = item % f->shape.groups;
+    const int64_t first = sq__group_start(group, f->shape.groups, p->H), end = sq__group_start(group + 1, f->shape.groups, p->H);
+    worker w = { .first = first };
+    cut_worker(&w, f->config, p, &f->shape, (char *)f->run->call->workspace + (size_t)thread * f->per_thread);
 
-    for (int64_t h = first; h < first + f->group; h++) f->kl[h] = 0;
+    for (int64_t h = first; h < end; h++) f->kl[b * p->H + h] = 0;
     for (int64_t s = 0; s < f->shape.segments; s++) {
-        const sq_head any = sq__head(f->run, b, first % p->H);
-        const int64_t m = sq__infinite_memory_of(&f->shape, &any, s);
-        const float *past = NULL;
+        const int64_t keys = sq__head(f->run, b, first).N;
         if (w.p) memset(w.p, 0, SQ_MEMORY_BINS * sizeof w.p[0]);
-        for (int64_t h = first; m > 0 && h < first + f->group; h++) {
-            const sq_head head = sq__head(f->run, b, h % p->H);
-            read_memory(f, &w, &head, s, m);
+        for (int64_t h = first; h < end; h++) {
+            const sq_head head = sq__head(f->run, b, h);
+            read_segment(f, &w, &head, s);
         }
-        if (s + 1 == f->shape.segments || (s + 1) * f->shape.L > any.N) continue;
-        if (s) past = past_of(f, &w, b, s);
-        for (int64_t h = first; h < first + f->group; h++) {
-            const sq_head head = sq__head(f->run, b, h % p->H);
+        if (s + 1 == f->shape.segments || (s + 1) * f->shape.L > keys) continue;
+        const float *past = s ? past_of(f, &w, b, s) : NULL;
+        for (int64_t h = first; h < end; h++) {
+            const sq_head head = sq__head(f->run, b, h);
             update(f, &w, &head, s, past);
         }
+    }
+    for (int64_t h = first; h < end; h++) {
+        const sq_head head = sq__head(f->run, b, h);
+        sq__zero_rows(head.out, head.out_row, head.T, p->T, p->M);
     }
 }
 
@@ -154,20 +147,17 @@ void sq__infinite_forward(const sq_run *run)
 {
     const sq_infinite_config *config = run->config;
     const sq_problem *p = run->problem;
-    forward f = { .run = run, .config = config, .shape = sq__infinite_shape(config, p), .group = config->sticky ? p->H : 1 };
+    forward f = { .run = run, .config = config, .shape = sq__infinite_shape(config, p, SQ_FORWARD) };
     sq_cut constants = { (char *)(uintptr_t)run->constants, 0 }, saved = { run->call->saved, 0 };
     if (run->call->saved) f.saved = sq__infinite_saved(config, p, &saved);
+    if (f.shape.segments > 1) f.constants = sq__infinite_constants(config, &f.shape, &constants);
     f.per_thread = thread_bytes(config, p, &f.shape);
     f.kl = (double *)((char *)run->call->workspace + f.per_thread * (size_t)p->threads);
+    sq__parallel(p->threads, p->B * f.shape.groups, forward_group, &f);
 
-    sq__for_heads(run, f.per_thread, attend_locally);
-    if (run->call->auxiliary) *run->call->auxiliary = 0;
-    if (f.shape.segments == 1) return;
-    f.constants = sq__infinite_constants(config, &f.shape, &constants);
-    sq__parallel(p->threads, p->B * p->H / f.group, carry_memory, &f);
+    if (!run->call->auxiliary) return;
     const double readers = sq__infinite_readers(run, &f.shape);
-    if (!run->call->auxiliary || readers == 0) return;
     double sum = 0;
     for (int64_t i = 0; i < p->B * p->H; i++) sum += f.kl[i];
-    *run->call->auxiliary = (float)(config->kl_weight * sum / readers);
+    *run->call->auxiliary = readers > 0 ? (float)(config->kl_weight * sum / readers) : 0;
 }

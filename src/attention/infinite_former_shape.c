@@ -1,10 +1,14 @@
 /* How a call is cut into segments, and memory into pieces. */
+#include "attention/engine/groups.h"
 #include "attention/infinite_former.h"
 
-sq_infinite_shape sq__infinite_shape(const sq_infinite_config *config, const sq_problem *p)
+sq_infinite_shape sq__infinite_shape(const sq_infinite_config *config, const sq_problem *p, sq_pass pass)
 {
-    const int64_t L = config->segment;
-    return (sq_infinite_shape){ .L = L, .segments = (p->T + L - 1) / L, .rows = L < p->T ? L : p->T, .N = config->basis, .state = config->basis * (p->D + p->M) };
+    const int64_t L = config->segment, groups = config->sticky && pass == SQ_FORWARD ? 1 : sq__head_groups(p->threads, p->B, p->H);
+    return (sq_infinite_shape){
+        .L = L, .segments = (p->T + L - 1) / L, .rows = L < p->T ? L : p->T, .N = config->basis, .state = config->basis * (p->D + p->M),
+        .groups = groups, .group = (p->H + groups - 1) / groups,
+    };
 }
 
 sq_infinite_constants sq__infinite_constants(const sq_infinite_config *config, const sq_infinite_shape *shape, sq_cut *cut)
@@ -21,7 +25,7 @@ sq_infinite_constants sq__infinite_constants(const sq_infinite_config *config, c
 
 sq_infinite_saved sq__infinite_saved(const sq_infinite_config *config, const sq_problem *p, sq_cut *cut)
 {
-    const sq_infinite_shape shape = sq__infinite_shape(config, p);
+    const sq_infinite_shape shape = sq__infinite_shape(config, p, SQ_FORWARD);
     sq_infinite_saved saved = { .lse = sq__cut_floats(cut, p->B * p->H * p->T) };
     saved.memories = sq__cut_floats(cut, p->B * p->H * (shape.segments - 1) * shape.state);
     if (config->sticky) saved.counts = sq__cut(cut, (size_t)(p->B * shape.segments * SQ_MEMORY_BINS) * sizeof(int32_t));
@@ -31,7 +35,8 @@ sq_infinite_saved sq__infinite_saved(const sq_infinite_config *config, const sq_
 sq_infinite_scratch sq__infinite_scratch(const sq_problem *p, const sq_infinite_shape *shape, sq_pass pass, sq_cut *cut)
 {
     const size_t rows = (size_t)shape->rows * sizeof(double);
-    sq_infinite_scratch scratch = { .mu = sq__cut(cut, rows), .sigma_sq = sq__cut(cut, rows), .locate = sq__cut(cut, SQ_MEMORY_LOCATE_SCRATCH(p->D)) };
+    sq_infinite_scratch scratch = { .mu = sq__cut(cut, rows), .sigma_sq = sq__cut(cut, rows) };
+    scratch.locate = sq__cut(cut, SQ_MEMORY_LOCATE_SCRATCH(p->D));
     scratch.r = sq__cut_floats(cut, shape->rows * shape->N);
     if (pass == SQ_BACKWARD) {
         scratch.dmu = sq__cut(cut, rows);

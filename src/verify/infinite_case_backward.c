@@ -21,7 +21,7 @@ static void backward_head(const sq_infinite_case *c, const sq_infinite_segment *
     double no_bias[2] = { 0 };   /* the reference has none */
     const sq_memory_read_gradients gradients = { .dq = w->dq + at * c->D, .dk = w->dk + column, .dq_row = c->D, .dk_row = c->e, .dw_mu = t->w_mu,
                                                  .dw_sigma = t->w_sigma, .db_mu = &no_bias[0], .db_sigma = &no_bias[1] };
-    sq__memory_locate_backward(&read, s->mu + at, s->sigma_sq + at, w->dmu, w->dsigma_sq, &gradients, w->scratch);
+    sq__memory_locate_backward(&read, s->mu + at, s->sigma_sq + at, w->dmu, w->dsigma_sq, &gradients, w->scratch, c->kernels);
 }
 
 static void backward_entry(const sq_infinite_case *c, const sq_infinite_segment *s, bool later, int64_t b, const work *w, const totals *t)

@@ -3,7 +3,7 @@
 #include "attention/engine/compress.h"
 
 enum {
-    CHUNK = 256,   /* rows packed at once when some are hidden; columns of W in a part */
+    CHUNK = 256,   /* rows of a range, columns of W in a part: with all heads they fit the second-level cache */
     TAPS = 8,      /* taps of a convolution unpacked at once: they lie side by side in W */
 };
 
@@ -11,7 +11,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 size_t sq__compress_workspace(sq_compress_method method, int64_t D)
 {
-    return sq__align_up((size_t)(CHUNK * D) * sizeof(float)) + (method == SQ_COMPRESS_CONVOLUTION ? sq__align_up((size_t)(TAPS * D * D) * sizeof(float)) : 0);
+    const size_t packed = sq__align_up((size_t)(CHUNK * D) * sizeof(float)), taps = sq__align_up((size_t)(TAPS * D * D) * sizeof(float));
+    return method == SQ_COMPRESS_CONVOLUTION ? packed + taps : packed;
 }
 
 static float *taps_of(const sq_compress *c)
@@ -34,9 +35,9 @@ static rows take(const sq_compress *c, int64_t first, int64_t step, int64_t coun
     return (rows){ c->workspace, c->D, count };
 }
 
-static void zero_hidden(const sq_compress *c, float *dx, int64_t dx_row)
+static void zero_hidden(const sq_compress *c, int64_t from, int64_t to, float *dx, int64_t dx_row)
 {
-    for (int64_t j = 0; c->keep && j < c->n; j++)
+    for (int64_t j = from; c->keep && j < to; j++)
         if (!c->keep[j]) memset(dx + j * dx_row, 0, (size_t)c->D * sizeof(float));
 }
 
@@ -45,28 +46,28 @@ static void zero_hidden(const sq_compress *c, float *dx, int64_t dx_row)
 /* 1 / number of rows of window r that count; 0 when there are none. */
 static float share(const sq_compress *c, int64_t r)
 {
-    int64_t count = 0;
-    for (int64_t j = r * c->window; j < least(c->n, (r + 1) * c->window); j++) count += !c->keep || c->keep[j];
+    const int64_t end = least(c->n, (r + 1) * c->window);
+    int64_t count = c->keep ? 0 : end - r * c->window;
+    for (int64_t j = r * c->window; c->keep && j < end; j++) count += c->keep[j] != 0;
     return count ? 1.0f / (float)count : 0;
 }
 
-static void mean_forward(const sq_compress *c, const sq_kernels *kernels, float *y)
+static void mean_forward(const sq_compress *c, const sq_kernels *kernels, int64_t from, int64_t to, float *y)
 {
-    for (int64_t r = 0; r < c->rows; r++) {
-        for (int64_t j = r * c->window; j < least(c->n, (r + 1) * c->window); j++)
-            if (!c->keep || c->keep[j]) kernels->axpy(y + r * c->D, 1, c->x + j * c->x_row, c->D);
-        kernels->scale(y + r * c->D, share(c, r), c->D);
+    float part = 0;
+    for (int64_t j = from; j < to; j++) {
+        if (j == from || j % c->window == 0) part = share(c, j / c->window);
+        if (!c->keep || c->keep[j]) kernels->axpy(y + j / c->window * c->D, part, c->x + j * c->x_row, c->D);
     }
 }
 
-static void mean_backward(const sq_compress *c, const sq_kernels *kernels, const float *dy, float *dx, int64_t dx_row)
+static void mean_backward(const sq_compress *c, const sq_kernels *kernels, const float *dy, int64_t from, int64_t to, float *dx, int64_t dx_row)
 {
-    for (int64_t r = 0; r < c->rows; r++) {
-        const float part = share(c, r);
-        for (int64_t j = r * c->window; j < least(c->n, (r + 1) * c->window); j++) {
-            memcpy(dx + j * dx_row, dy + r * c->D, (size_t)c->D * sizeof(float));
-            kernels->scale(dx + j * dx_row, part, c->D);
-        }
+    float part = 0;
+    for (int64_t j = from; j < to; j++) {
+        if (j == from || j % c->window == 0) part = share(c, j / c->window);
+        memcpy(dx + j * dx_row, dy + j / c->window * c->D, (size_t)c->D * sizeof(float));
+        kernels->scale(dx + j * dx_row, part, c->D);
     }
 }
 
@@ -106,7 +107,8 @@ static void convolve_backward_input(const sq_compress *c, const float *dy, float
         const int64_t count = least(TAPS, c->window - from);
         unpack_taps(c, from, count);
         for (int64_t t = from; t < from + count; t++)
-            sq__gemm(false, false, windows_at(c, t), c->D, c->D, 1, dy, c->D, taps_of(c) + (t - from) * c->D * c->D, c->D, 0, dx + t * dx_row, c->window * dx_row);
+            sq__gemm(false, false, windows_at(c, t), c->D, c->D, 1, dy, c->D, taps_of(c) + (t - from) * c->D * c->D, c->D, 0, dx + t * dx_row,
+                     c->window * dx_row);
     }
 }
 
@@ -127,25 +129,36 @@ static void convolve_backward_weight(const sq_compress *c, const float *dy, int6
 
 /* ---- all methods ---- */
 
-void sq__compress_forward(const sq_compress *c, const sq_kernels *kernels, float *y)
+int64_t sq__compress_range(sq_compress_method method, int64_t n)
 {
-    memset(y, 0, (size_t)(c->rows * c->D) * sizeof(float));
-    if (c->method == SQ_COMPRESS_MEAN) mean_forward(c, kernels, y);
-    if (c->method == SQ_COMPRESS_CONVOLUTION) convolve(c, y);
-    for (int64_t j = 0; c->method == SQ_COMPRESS_LINEAR && j < c->n;) {
-        const rows x = take(c, j, 1, c->n - j);
-        sq__gemm(false, false, c->rows, c->D, x.count, 1, c->weight + j, c->weight_row, x.x, x.row, 1, y, c->D);
-        j += x.count;
-    }
-    for (int64_t i = 0; c->bias && i < c->rows * c->D; i++) y[i] += c->method == SQ_COMPRESS_LINEAR ? c->bias[i / c->D] : c->bias[i % c->D];
+    return method == SQ_COMPRESS_CONVOLUTION || n < CHUNK ? n : CHUNK;
 }
 
-void sq__compress_backward_input(const sq_compress *c, const sq_kernels *kernels, const float *dy, float *dx, int64_t dx_row)
+void sq__compress_begin(const sq_compress *c, float *y)
 {
-    if (c->method == SQ_COMPRESS_MEAN) mean_backward(c, kernels, dy, dx, dx_row);
+    for (int64_t i = 0; i < c->rows * c->D; i++) y[i] = !c->bias ? 0 : c->method == SQ_COMPRESS_LINEAR ? c->bias[i / c->D] : c->bias[i % c->D];
+}
+
+void sq__compress_forward(const sq_compress *c, const sq_kernels *kernels, int64_t from, float *y)
+{
+    const int64_t to = least(c->n, from + sq__compress_range(c->method, c->n));
+    if (from >= to) return;
+    if (c->method == SQ_COMPRESS_MEAN) mean_forward(c, kernels, from, to, y);
+    if (c->method == SQ_COMPRESS_CONVOLUTION) convolve(c, y);
+    if (c->method != SQ_COMPRESS_LINEAR) return;
+    const rows x = take(c, from, 1, to - from);
+    sq__gemm(false, false, c->rows, c->D, x.count, 1, c->weight + from, c->weight_row, x.x, x.row, 1, y, c->D);
+}
+
+void sq__compress_backward_input(const sq_compress *c, const sq_kernels *kernels, const float *dy, int64_t from, float *dx, int64_t dx_row)
+{
+    const int64_t to = least(c->n, from + sq__compress_range(c->method, c->n));
+    if (from >= to) return;
+    if (c->method == SQ_COMPRESS_MEAN) mean_backward(c, kernels, dy, from, to, dx, dx_row);
     if (c->method == SQ_COMPRESS_CONVOLUTION) convolve_backward_input(c, dy, dx, dx_row);
-    if (c->method == SQ_COMPRESS_LINEAR) sq__gemm(true, false, c->n, c->D, c->rows, 1, c->weight, c->weight_row, dy, c->D, 0, dx, dx_row);
-    zero_hidden(c, dx, dx_row);
+    if (c->method == SQ_COMPRESS_LINEAR)
+        sq__gemm(true, false, to - from, c->D, c->rows, 1, c->weight + from, c->weight_row, dy, c->D, 0, dx + from * dx_row, dx_row);
+    zero_hidden(c, from, to, dx, dx_row);
 }
 
 int64_t sq__compress_parts(sq_compress_method method, int64_t n, int64_t window)

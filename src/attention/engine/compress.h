@@ -4,7 +4,8 @@
  *   mean         y_r = mean of x_j, j in window r           windows of `window` rows, the last may be shorter; hidden rows do not count
  *   convolution  y_r[o] = b_o + sum_{t,i} W[o,i,t] x_{r window + t}[i]    kernel = stride = window, W [D,D,window]; zeros after the end
  *
- * Rows that keep hides are zeros (they may hold anything). Single-threaded pieces: a caller shares out heads, and parts of W.
+ * Rows that keep hides are zeros (they may hold anything). Single-threaded pieces over ranges of rows: in [B,T,H,D] the rows of one head lie
+ * far apart, so a caller that takes all heads of a range before the next range reads memory in order.
  * O(rows n D), O(n D), O(n D^2) time; workspace does not grow with n. Depends on kind.h.
  */
 #ifndef SQ_ATTENTION_ENGINE_COMPRESS_H
@@ -26,8 +27,12 @@ typedef struct sq_compress {
 } sq_compress;
 
 size_t sq__compress_workspace(sq_compress_method method, int64_t D);   /* bytes, a multiple of 64 */
-void sq__compress_forward(const sq_compress *compress, const sq_kernels *kernels, float *y);
-void sq__compress_backward_input(const sq_compress *compress, const sq_kernels *kernels, const float *dy, float *dx, int64_t dx_row);   /* dx overwritten */
+/* Rows of a range: n rows are taken in ranges that start at multiples of this, in order. A convolution is not cut: n. */
+int64_t sq__compress_range(sq_compress_method method, int64_t n);
+void sq__compress_begin(const sq_compress *compress, float *y);                                      /* y of no rows: the bias */
+void sq__compress_forward(const sq_compress *compress, const sq_kernels *kernels, int64_t from, float *y);   /* adds the range from `from` */
+/* dx of the range, overwritten. Ranges are independent. */
+void sq__compress_backward_input(const sq_compress *compress, const sq_kernels *kernels, const float *dy, int64_t from, float *dx, int64_t dx_row);
 
 /* Gradients of W and b are ADDED to. W is cut into parts that may be done at the same time; rows beyond n get nothing. */
 int64_t sq__compress_parts(sq_compress_method method, int64_t n, int64_t window);

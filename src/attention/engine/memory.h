@@ -65,7 +65,7 @@ typedef struct sq_memory_read_gradients {   /* all ADDED to */
 #define SQ_MEMORY_LOCATE_SCRATCH(D) ((size_t)(4 * (D)) * sizeof(double))
 void sq__memory_locate(const sq_memory_read *read, double *mu, double *sigma_sq, double *scratch);
 void sq__memory_locate_backward(const sq_memory_read *read, const double *mu, const double *sigma_sq, const double *dmu, const double *dsigma_sq,
-                                const sq_memory_read_gradients *gradients, double *scratch);
+                                const sq_memory_read_gradients *gradients, double *scratch, const sq_kernels *kernels);
 
 /* KL(N(mu, sigma^2) || N(mu0, sigma0^2)); without `mean` mu0 is taken as mu, so that only the variance is drawn to sigma0^2. */
 typedef struct sq_memory_prior { double sigma0, mu0; bool mean; } sq_memory_prior;
@@ -86,11 +86,12 @@ void sq__memory_sticky_past(const int32_t *counts, const float *G, const float *
 
 /* ---- the gate on new states that the authors' code has (memory_gate.c) ---- */
 
-/* y = x sigmoid(conv(x)): kernel 3, zero padding, e to e channels. x, y [L,e]; weight [e,e,3] (out, in, tap), bias [e]; scratch 2 L e + 3 e e floats.
+/* y = x sigmoid(conv(x)): kernel 3, zero padding, e to e channels. x, y [L,e]; weight [e,e,3] (out, in, tap), bias [e].
  * Backward recomputes the gate; dx overwritten, dweight and dbias ADDED to. */
 size_t sq__memory_gate_scratch(int64_t L, int64_t e);   /* floats */
-void sq__memory_gate(int64_t L, int64_t e, const float *x, const float *weight, const float *bias, float *y, float *scratch, const sq_kernels *kernels);
-void sq__memory_gate_backward(int64_t L, int64_t e, const float *x, const float *weight, const float *bias, const float *dy, float *dx, float *dweight,
-                              float *dbias, float *scratch, const sq_kernels *kernels);
+void sq__memory_gate(int64_t L, int64_t e, const float *x, const float *weight, const float *bias, float *y, float *scratch,
+                     const sq_kernels *kernels);
+void sq__memory_gate_backward(int64_t L, int64_t e, const float *x, const float *weight, const float *bias, const float *dy, float *dx,
+                              float *dweight, float *dbias, float *scratch, const sq_kernels *kernels);
 
 #endif

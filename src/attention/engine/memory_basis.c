@@ -6,6 +6,8 @@
 #include "attention/engine/memory.h"
 #include "base/status.h"
 
+#define NEGLIGIBLE 12   /* widths from the centre, where psi is 5e-32 of its height: zeros are skipped below */
+
 static const double inv_sqrt_2pi = 0.39894228040143267794;
 
 double sq__memory_centre(const sq_memory_basis *basis, int64_t j)
@@ -23,7 +25,7 @@ void sq__memory_psi(const sq_memory_basis *basis, const double *t, int64_t count
     for (int64_t i = 0; i < count; i++)
         for (int64_t j = 0; j < basis->N; j++) {
             double s = sq__memory_width(basis, j), u = (t[i] - sq__memory_centre(basis, j)) / s;
-            psi[i * basis->N + j] = inv_sqrt_2pi * exp(-0.5 * u * u) / s;
+            psi[i * basis->N + j] = fabs(u) < NEGLIGIBLE ? inv_sqrt_2pi * exp(-0.5 * u * u) / s : 0;
         }
 }
 

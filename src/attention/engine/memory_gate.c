@@ -36,7 +36,8 @@ static void gate_values(int64_t L, int64_t e, const float *x, const float *taps,
     kernels->sigmoid(gate, gate, L * e);
 }
 
-void sq__memory_gate(int64_t L, int64_t e, const float *x, const float *weight, const float *bias, float *y, float *scratch, const sq_kernels *kernels)
+void sq__memory_gate(int64_t L, int64_t e, const float *x, const float *weight, const float *bias, float *y, float *scratch,
+                     const sq_kernels *kernels)
 {
     float *gate = scratch, *taps = scratch + 2 * L * e;
     split_taps(e, weight, taps);
@@ -44,8 +45,8 @@ void sq__memory_gate(int64_t L, int64_t e, const float *x, const float *weight, 
     for (int64_t i = 0; i < L * e; i++) y[i] = x[i] * gate[i];
 }
 
-void sq__memory_gate_backward(int64_t L, int64_t e, const float *x, const float *weight, const float *bias, const float *dy, float *dx, float *dweight,
-                              float *dbias, float *scratch, const sq_kernels *kernels)
+void sq__memory_gate_backward(int64_t L, int64_t e, const float *x, const float *weight, const float *bias, const float *dy, float *dx,
+                              float *dweight, float *dbias, float *scratch, const sq_kernels *kernels)
 {
     float *gate = scratch, *dz = scratch + L * e, *taps = scratch + 2 * L * e;
     split_taps(e, weight, taps);

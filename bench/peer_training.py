@@ -37,6 +37,8 @@ def main():
     environment = dict(os.environ)
     if blas_core():
         environment.setdefault("OPENBLAS_CORETYPE", blas_core())
+    threads = dict(word.split("=") for word in args.settings).get("threads", "1")
+    environment.setdefault("OPENBLAS_NUM_THREADS", threads)     # it has a pool of its own, which torch.set_num_threads does not reach
     ours, theirs = [], []
     for _ in range(args.turns):
         theirs.append(measure(["/usr/bin/python3", os.path.join(here, "training_step_torch.py"), *args.settings], environment))

@@ -1,5 +1,6 @@
 /* One training step (forward, backward, AdamW) of an encoder classifier on random events: milliseconds (by the clock, of the processor), GFLOP/s, peak bytes.
- * bench/training_step_torch.py times the same model in PyTorch. Usage: training-step [key=value ...], keys as in `options` below. */
+ * bench/training_step_torch.py times the same model in PyTorch. Usage: training-step [key=value ...], keys as in `options` below;
+ * attention=NAME is a mechanism, or gru for the recurrent classifier. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,9 +35,12 @@ static options parse(int argc, char **argv)
     return o;
 }
 
+static bool is_gru(const options *o) { return strcmp(o->mechanism, "gru") == 0; }
+
 /* Products of the layers (forward, and twice that backward) and the plan's own count. */
 static double count_flops(const options *o, sq_error *error)
 {
+    if (is_gru(o)) return 6.0 * (double)(o->layers * o->n * o->batch) * 6.0 * (double)(o->width * o->width);
     sq_attention *plan;
     const double rows = (double)(o->n * o->batch), weights = 4.0 * (double)(o->width * o->width) + 2.0 * (double)(o->width * o->feed_forward);
     if (sq_attention_create(&plan, &(sq_attention_desc){ .mechanism = o->mechanism, .B = o->batch, .H = o->heads, .T = o->n, .N = o->n, .D = o->width / o->heads,
@@ -85,6 +89,7 @@ static sq_status run(const options *o, sq_error *error)
     config.heads = o->heads;
     config.feed_forward = o->feed_forward;
     config.dropout = config.embedding_dropout = o->dropout;
+    config.kind = is_gru(o);
     sq_model *model;
     SQ_TRY(sq__model_create(&model, &config, &(sq_model_spec){ .schema = &schema, .mechanism = o->mechanism, .seed = 1, .threads = (int)o->threads }, error));
     int count;

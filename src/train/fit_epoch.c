@@ -19,7 +19,7 @@ static sq_status validate(sq_fitting *fitting, sq_quality *quality, sq_error *er
 {
     const sq_dataset *data = fitting->job->dataset;
     const int64_t size = data->split_size[SQ_SPLIT_VALIDATION];
-    const sq_score_input input = { data, SQ_SPLIT_VALIDATION, fitting->job->train.batch, fitting->job->stop, NULL, NULL };
+    const sq_score_input input = { data, SQ_SPLIT_VALIDATION, fitting->job->train.batch, fitting->job->stop };
     if (size > 0) SQ_TRY(sq__score_model(fitting->model, fitting->quiet, &input, fitting->logits, NULL, error));
     sq__tape_reset(fitting->quiet);
     return sq__metrics(fitting->logits, fitting->labels, size, data->schema->class_count, quality, NULL, error);

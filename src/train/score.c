@@ -41,7 +41,6 @@ static sq_status score_all(sq_model *model, sq_tape *tape, const sq_score_input 
         const double begin = sq__clock();
         SQ_TRY(score_batch(model, tape, batch, places, C, logits, error));
         if (seconds) *seconds += sq__clock() - begin;
-        if (input->progress) input->progress(input->user, i + 1, total);
     }
     return SQ_OK;
 }

@@ -10,8 +10,6 @@ typedef struct sq_score_input {
     sq_split split;
     int64_t batch;
     sq_stop_flag *stop;                /* may be NULL */
-    void (*progress)(void *user, int64_t done, int64_t total);   /* batches; may be NULL */
-    void *user;
 } sq_score_input;
 
 /* logits [split size, classes], rows in the order of dataset->split[split]. tape must not record. seconds (may be NULL): of the model alone. */

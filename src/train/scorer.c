@@ -72,7 +72,7 @@ sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split 
 {
     sq__set_threads(scorer->threads);
     if (scorer->model) {
-        const sq_score_input input = { dataset, split, scorer->description.batch, stop, NULL, NULL };
+        const sq_score_input input = { dataset, split, scorer->description.batch, stop };
         return sq__score_model(scorer->model, scorer->tape, &input, logits, seconds, error);
     }
     const double begin = sq__clock();

@@ -31,7 +31,7 @@ static inline int remove_root(void **state)
 
 static inline const char *in_root(const char *name)
 {
-    static char paths[8][160];
+    static char paths[8][256];
     static int next;
     char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", root, name);

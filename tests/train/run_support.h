@@ -31,7 +31,7 @@ static inline int remove_root(void **state)
 
 static inline const char *in_root(const char *name)
 {
-    static char paths[8][160];
+    static char paths[8][256];
     static int next;
     char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", root, name);
@@ -53,6 +53,17 @@ static inline sq_train_job small_job(const sq_dataset *data, const char *mechani
     job.train.learning_rate = 0.01;
     job.train.checkpoint_steps = 3;
     return job;
+}
+
+/* Every name that a job can have: the registry, then the baselines. */
+static inline int all_names(const char **names)
+{
+    int count = 0;
+    sq_mechanism_info info;
+    while (count < 62 && sq_mechanism_get(count, &info) == SQ_OK) names[count++] = info.name;
+    names[count++] = "gru";
+    names[count++] = "logistic";
+    return count;
 }
 
 /* The whole file, or "" when it is not there. */

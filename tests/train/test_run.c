@@ -72,10 +72,11 @@ static void leaves_its_files(void **state)
 static void threads_do_not_change_bits(void **state)
 {
     (void)state;
-    static const char *const mechanisms[] = { "softmax", "gru", "logistic" };
+    const char *mechanisms[64];
+    const int count = all_names(mechanisms);
     sq_dataset *data = synthetic(100, 4, 40, 3);
-    for (int i = 0; i < 3; i++) {
-        char folders[2][32];
+    for (int i = 0; i < count; i++) {
+        char folders[2][64];
         sq_run_result results[2];
         sq_error error;
         for (int t = 0; t < 2; t++) {

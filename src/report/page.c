@@ -115,6 +115,9 @@ static sq_status body(const sq_page *page, FILE *file, sq_error *error)
     sq__page_sweep(c, file);
     SQ_TRY(figures(page, "time-training", "memory-forward", file, error));
     fputs("<h2>Confusion</h2>\n", file);
+    fputs("<p class=\"small\">Classes in order: ", file);
+    for (int i = 0; i < c->class_count; i++) element(file, i ? ", " : "", c->classes[i], "");
+    fputs(".</p>\n", file);
     SQ_TRY(figures(page, "confusion", "confusion", file, error));
     fputs("<h2>Every run</h2>\n<details><summary>Results by seed</summary>\n", file);
     sq__page_runs(c, file);

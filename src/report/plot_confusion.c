@@ -6,6 +6,7 @@
 #include "report/plots.h"
 
 enum { NUMBERED = 8, NAMED = 12 };   /* more classes than that: no numbers in the cells, no names at the axes */
+enum { LEFT = 112 };                 /* pixels for the names of the rows */
 
 /* A light-to-dark blue, even in lightness; text on it turns white where it is dark. */
 static unsigned cell_colour(double share)
@@ -41,14 +42,14 @@ static void write_names(const sq_comparison *c, bool left, FILE *script)
 {
     for (int i = 0; i < c->class_count && c->class_count <= NAMED; i++) {
         fprintf(script, "set label %d ", 100 + i);
-        sq__put_gnuplot(script, c->classes[i], 8);
+        sq__put_gnuplot(script, c->classes[i], c->class_count == 2 ? 12 : 8);
         fprintf(script, " at %d,graph -0.04 %s font ',11' textcolor rgb ink\n", i, c->class_count <= 3 ? "center" : "right rotate by 45");
         if (!left) {
             fprintf(script, "unset label %d\n", 200 + i);
             continue;
         }
         fprintf(script, "set label %d ", 200 + i);
-        sq__put_gnuplot(script, c->classes[i], 8);
+        sq__put_gnuplot(script, c->classes[i], 11);
         fprintf(script, " at graph -0.03,first %d right font ',11' textcolor rgb ink\n", i);
     }
 }
@@ -68,13 +69,14 @@ sq_status sq__figure_confusion(const sq_comparison *c, const sq_figure *figure, 
     *empty = panels == 0 || c->class_count < 2;
     if (*empty) return SQ_OK;
     const int columns = columns_of(panels, c->class_count), rows = (panels + columns - 1) / columns;
-    const int side = (1080 - 90) / columns, height = rows * (side + 18) + 60;
+    const int names = c->class_count <= 3 ? 16 : c->class_count <= NAMED ? 50 : 0;   /* room for those of the columns */
+    const int side = (1080 - LEFT) / columns - 16, gap = names + 36, height = rows * side + (rows - 1) * gap + names + 70;
     SQ_TRY(sq__plot_open(plot, folder, figure->name, 1080, height, error));
     fputs("# predicted\ttrue (class numbers)\tshare of the true class\tclients over all seeds\tcell colour\ttext colour\ttext; a block a model\n", plot->data);
     FILE *script = plot->script;
     const int n = c->class_count;
-    fprintf(script, "set multiplot layout %d,%d margins screen %.4f,0.99,%.4f,%.4f spacing screen %.4f,%.4f\n", rows, columns, 86.0 / 1080,
-            52.0 / height, 1 - 30.0 / height, 16.0 / 1080, 52.0 / height);
+    fprintf(script, "set multiplot layout %d,%d margins screen %.4f,0.99,%.4f,%.4f spacing screen %.4f,%.4f\n", rows, columns, LEFT / 1080.0,
+            (names + 36.0) / height, 1 - 30.0 / height, 16.0 / 1080, (double)gap / height);
     fprintf(script, "unset key\nunset grid\nunset tics\nset border 0\nset xrange [-0.5:%g]\nset yrange [%g:-0.5]\nset style fill solid 1 noborder\n"
                     "set object 1 rectangle from graph 0,0 to graph 1,1 behind fc rgb '#%06x' fs solid noborder\n",
             n - 0.5, n - 0.5, cell_colour(0));

@@ -192,14 +192,19 @@ void trial_forward(trial *t)
     sq_attention_forward(t->plan, &call);
 }
 
-void trial_backward(trial *t)
+void trial_backward_again(trial *t)
 {
     const sq_attention_call call = call_of(t, SQ_BACKWARD);
     const trial_array *written[] = { &t->dq, &t->dk, &t->dv };
     const sq_attention_gradients gradients = { t->dout.view, t->dq.view, t->dk.view, t->dv.view, t->dtensor, t->dauxiliary };
     for (int i = 0; i < 3; i++) memset(written[i]->data, POISON, (size_t)written[i]->count * sizeof(float));
-    for (int i = 0; i < t->tensor_count; i++)
-        if (t->dtensor[i]) memset(t->dtensor[i], 0, (size_t)t->tensor_size[i] * sizeof(float));
     memset(call.workspace, POISON, workspace_bytes(t, SQ_BACKWARD));
     sq_attention_backward(t->plan, &call, &gradients);
+}
+
+void trial_backward(trial *t)
+{
+    for (int i = 0; i < t->tensor_count; i++)
+        if (t->dtensor[i]) memset(t->dtensor[i], 0, (size_t)t->tensor_size[i] * sizeof(float));
+    trial_backward_again(t);
 }

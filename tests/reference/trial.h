@@ -50,6 +50,7 @@ sq_status trial_open(trial *t, const char *mechanism, const char *options, const
 void trial_close(trial *t);
 void trial_forward(trial *t);             /* fills out and saved */
 void trial_backward(trial *t);            /* after forward; dtensors from 0 */
+void trial_backward_again(trial *t);      /* dtensors from what they hold */
 bool trial_guards_hold(const trial *t);
 
 /* Element of an array at (b, i, h, c). */
@@ -66,7 +67,7 @@ float *trial_input_gradient(const trial *t, int input);   /* packed as the input
 /* The double reference's out [B,T,H,M] and auxiliary. With noise every input x is x (1 + noise * normal draw): how far that
  * moves the result says what rounding alone may do to it. */
 void trial_reference(const trial *t, double noise, double *out, double *auxiliary);
-/* sum(out dout) + auxiliary dauxiliary of the reference with `input` moved by step * direction. */
-double trial_objective(const trial *t, int input, const double *direction, double step);
+/* sum(out dout) + auxiliary dauxiliary of the reference with each input moved by step * direction[input] (NULL: not moved). */
+double trial_objective(const trial *t, double *const *direction, double step);
 
 #endif

@@ -116,13 +116,16 @@ float *trial_input_gradient(const trial *t, int input)
     return copy;
 }
 
-double trial_objective(const trial *t, int input, const double *direction, double step)
+double trial_objective(const trial *t, double *const *direction, double step)
 {
     doubles still, moved;
     fill(t, &still);
     fill(t, &moved);
-    double *inputs[] = { moved.q, moved.k, moved.v }, *x = input < 3 ? inputs[input] : moved.tensor[tensor_of(t, input)], total = 0;
-    for (int64_t i = 0; i < trial_input_size(t, input); i++) x[i] += step * direction[i];
+    double *inputs[] = { moved.q, moved.k, moved.v }, total = 0;
+    for (int input = 0; input < trial_input_count(t); input++) {
+        double *x = input < 3 ? inputs[input] : moved.tensor[tensor_of(t, input)];
+        for (int64_t i = 0; direction[input] && i < trial_input_size(t, input); i++) x[i] += step * direction[input][i];
+    }
     reference_case frozen = case_of(t, &still), at = case_of(t, &moved);
     frozen.frozen = &frozen;
     at.frozen = &frozen;

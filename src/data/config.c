@@ -36,6 +36,7 @@ static const sq_field time_fields[] = {
     SQ_TEXT(sq_data_time, format, "iso", "iso, unix, unix-ms, day-hms, number, or a strptime pattern"),
     SQ_BOOL(sq_data_time, gap, "true", "feature: time since the previous event"),
     SQ_BOOL(sq_data_time, age, "true", "feature: time until the client's last event"),
+    SQ_CHOICE(sq_data_time, transform, "log", transforms, "of gap and age; quantile where most gaps are far below a second"),
     SQ_BOOL(sq_data_time, calendar, "true", "features: hour, weekday and day of the month as sine and cosine"),
     SQ_FIELDS_END
 };

@@ -11,8 +11,9 @@
  *     columns: []                     # the names when header is false
  *     missing: []                     # texts that mean an empty cell, such as NA
  *     id: client                      # text: may be left out, then the row number is the id
- *     time: {column: date, format: iso, gap: true, age: true, calendar: true}
- *                                     # format: iso | unix | unix-ms | day-hms | number | a strptime pattern such as "%d/%m/%y %H:%M"
+ *     time: {column: date, format: iso, gap: true, age: true, calendar: true, transform: log}
+ *                                     # format: iso | unix | unix-ms | day-hms | number | a strptime pattern such as "%d/%m/%y %H:%M";
+ *                                     # transform: of gap and age, as for numeric
  *     categorical: [mcc, {column: shop, vocabulary: 1000, minimum: 1}]
  *     numeric: [{column: amount, transform: log}]        # standard | log | quantile | none
  *     explode: {column: list, separator: ";", field_separator: "/", into: [a, b]}   # one row holds a list of events
@@ -43,7 +44,7 @@ typedef struct sq_text_list { int count; char **items; } sq_text_list;
 
 typedef struct sq_data_categorical { char column[SQ_TEXT_FIELD_SIZE]; int64_t vocabulary, minimum; } sq_data_categorical;
 typedef struct sq_data_numeric { char column[SQ_TEXT_FIELD_SIZE]; int transform; } sq_data_numeric;   /* sq_transform */
-typedef struct sq_data_time { char column[SQ_TEXT_FIELD_SIZE], format[SQ_TEXT_FIELD_SIZE]; bool gap, age, calendar; } sq_data_time;
+typedef struct sq_data_time { char column[SQ_TEXT_FIELD_SIZE], format[SQ_TEXT_FIELD_SIZE]; bool gap, age, calendar; int transform; } sq_data_time;
 typedef struct sq_data_explode {
     char column[SQ_TEXT_FIELD_SIZE], separator[SQ_TEXT_FIELD_SIZE], field_separator[SQ_TEXT_FIELD_SIZE];
     sq_text_list into;

@@ -67,6 +67,7 @@ static sq_status choose_clients(building *b, sq_error *error)
 
 /* ---- classes and splits ---- */
 
+/* With target.next every type that occurs is a class, whichever the stride makes targets of. */
 static sq_status find_classes(building *b, sq_error *error)
 {
     const sq_intern *texts = b->next >= 0 ? b->raw->words[b->next] : b->raw->labels.texts;
@@ -76,8 +77,8 @@ static sq_status find_classes(building *b, sq_error *error)
     for (int64_t c = 0; c < b->raw->store.count; c++) {
         const sq_client *client = &b->raw->store.clients[c];
         if (b->use[c] && b->next < 0) used[client->label] = true;
-        for (int64_t t = b->use[c] && b->next >= 0 ? first_target(b, client) : -1; t >= 0 && t < client->count; t += b->config->target.stride)
-            if (word_at(b, client, t, b->next) >= 0) used[word_at(b, client, t, b->next)] = true;
+        for (int64_t i = 0; b->use[c] && b->next >= 0 && i < client->count; i++)
+            if (word_at(b, client, i, b->next) >= 0) used[word_at(b, client, i, b->next)] = true;
     }
     sq_status status = sq__classes_used(&b->classes, texts, used, b->config->target.column, b->dataset->clients, error);
     sq__free(used);

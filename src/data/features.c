@@ -40,7 +40,7 @@ const char *sq__feature_name(const sq_data_config *config, const sq_feature *fea
 int sq__feature_transform(const sq_data_config *config, const sq_feature *feature)
 {
     if (feature->column >= 0) return config->numeric[feature->column].transform;
-    return feature->time <= SQ_TIME_AGE ? SQ_TRANSFORM_LOG : SQ_TRANSFORM_NONE;
+    return feature->time <= SQ_TIME_AGE ? config->time.transform : SQ_TRANSFORM_NONE;
 }
 
 static void fill_circle(float *sines, float *cosines, int size)

@@ -129,7 +129,9 @@ static sq_status fit_numbers(sq_schema *schema, const sq_data_config *config, co
         snprintf(number->name, sizeof number->name, "%.63s", sq__feature_name(config, &features[i]));
         schema->number_count++;
         SQ_TRY(fit_number(number, raw, &calendar, &features[i], train, values, &constant, error));
-        if (constant && features[i].column < 0) schema->number_count--;   /* LOG and NONE hold no memory */
+        if (!constant || features[i].column >= 0) continue;
+        sq__free(number->quantiles);
+        schema->number_count--;
     }
     return SQ_OK;
 }

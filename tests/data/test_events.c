@@ -203,6 +203,15 @@ static void next_events(void **state)
     }
     assert_ptr_equal(d->id[0], d->id[1]);
     sq__dataset_destroy(&d);
+    /* a type that is no target at this stride is a class all the same; gaps may be ranks */
+    put("e.csv", "who,t,type\na,1,r\na,2,q\na,3,p\na,5,q\n");
+    d = load("files: e.csv\nid: who\ntime: {column: t, format: number, transform: quantile}\ncategorical: type\n"
+             "target: {column: type, next: true, stride: 2}\nsplit: {validation: 0, test: 0}\n");
+    assert_int_equal(d->examples, 2);
+    assert_int_equal(d->schema->class_count, 3);
+    assert_int_equal(d->schema->numbers[0].transform, SQ_TRANSFORM_QUANTILE);
+    assert_true(number_at(d, "time.gap", 0) == -1 && number_at(d, "time.gap", 3) == 1);
+    sq__dataset_destroy(&d);
 }
 
 static void windows_of_a_client_stay_together(void **state)

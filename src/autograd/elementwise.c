@@ -28,21 +28,25 @@ static void stretches(const job *c, int64_t from, int64_t to, void (*run)(float 
 
 static void add_run(float *y, const float *a, const float *b, int64_t n)
 {
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
 static void subtract_run(float *y, const float *a, const float *b, int64_t n)
 {
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = a[i] - b[i];
 }
 
 static void multiply_run(float *y, const float *a, const float *b, int64_t n)
 {
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] = a[i] * b[i];
 }
 
 static void multiply_add_run(float *y, const float *a, const float *b, int64_t n)
 {
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] += a[i] * b[i];
 }
 
@@ -113,6 +117,7 @@ sq_var *sq__multiply(sq_tape *tape, sq_var *a, sq_var *b) { return sq__apply1(ta
 static void scale_range(void *context, int64_t from, int64_t to)
 {
     const job *c = context;
+#pragma omp simd
     for (int64_t i = from; i < to; i++) c->y[i] = c->factor * c->a[i];
 }
 
@@ -251,12 +256,13 @@ sq_var *sq__glu(sq_tape *tape, sq_var *x) { return sq__apply1(tape, &sq__op_glu,
 static void dropout_range(void *context, int64_t from, int64_t to)
 {
     const job *c = context;
-    for (int64_t i = from; i < to; i++) c->y[i] = c->keep[i] ? c->factor * c->a[i] : 0;
+    sq__masked(c->y + from, c->a + from, c->keep + from, c->factor, to - from);
 }
 
 static void dropout_add_range(void *context, int64_t from, int64_t to)
 {
     const job *c = context;
+#pragma omp simd
     for (int64_t i = from; i < to; i++) c->y[i] += c->keep[i] ? c->factor * c->a[i] : 0;
 }
 

@@ -65,8 +65,7 @@ static void forward_block(void *context, int64_t from, int64_t to, float *const 
     sq__gemm(false, false, rows, c->out, c->hidden, 1, after, c->hidden, c->packed2, c->out, 0, y, c->out);
     for (int64_t row = from; row < to; row++, y += c->out) {
         if (c->b2) kernels->axpy(y, 1.0f, c->b2, c->out);
-        if (c->keep)
-            for (int64_t i = 0; i < c->out; i++) y[i] = c->keep[row * c->out + i] ? c->factor * y[i] : 0;
+        if (c->keep) sq__masked(y, y, c->keep + row * c->out, c->factor, c->out);
         if (c->residual) kernels->axpy(y, 1.0f, c->residual + row * c->out, c->out);
     }
 }
@@ -104,8 +103,7 @@ static void backward_block(void *context, int64_t from, int64_t to, float *const
     const float *dy = c->dy + from * c->out, *before = c->before + from * c->hidden, *x = c->x + from * c->in;
     float *after = scratch, *dh = after + SQ_ROWS * c->hidden, *masked = dh + SQ_ROWS * c->hidden;
     if (c->keep) {
-        const uint8_t *keep = c->keep + from * c->out;
-        for (int64_t i = 0; i < rows * c->out; i++) masked[i] = keep[i] ? c->factor * dy[i] : 0;
+        sq__masked(masked, dy, c->keep + from * c->out, c->factor, rows * c->out);
         dy = masked;
     }
     if (sums[2]) {

@@ -37,8 +37,7 @@ static void forward_block(void *context, int64_t from, int64_t to, float *const 
     sq__gemm(false, !c->packed, to - from, c->out, c->in, 1, c->x + from * c->in, c->in, c->packed ? c->packed : c->weight, c->packed ? c->out : c->in, 0, y, c->out);
     for (int64_t row = from; row < to; row++, y += c->out) {
         if (c->bias) kernels->axpy(y, 1.0f, c->bias, c->out);
-        if (c->keep)
-            for (int64_t i = 0; i < c->out; i++) y[i] = c->keep[row * c->out + i] ? c->factor * y[i] : 0;
+        if (c->keep) sq__masked(y, y, c->keep + row * c->out, c->factor, c->out);
         if (c->residual) kernels->axpy(y, 1.0f, c->residual + row * c->out, c->out);
     }
 }
@@ -77,8 +76,7 @@ static void backward_block(void *context, int64_t from, int64_t to, float *const
     const float *dy = c->dy + from * c->out, *x = c->x + from * c->in;
     int64_t rows = to - from;
     if (c->keep) {
-        const uint8_t *keep = c->keep + from * c->out;
-        for (int64_t i = 0; i < rows * c->out; i++) scratch[i] = keep[i] ? c->factor * dy[i] : 0;
+        sq__masked(scratch, dy, c->keep + from * c->out, c->factor, rows * c->out);
         dy = scratch;
     }
     if (sums[0]) sq__gemm(true, false, c->out, c->in, rows, 1, dy, c->out, x, c->in, 1, sums[0], c->in);

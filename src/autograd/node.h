@@ -111,6 +111,12 @@ sq_random sq__node_random(const sq_tape *tape, const sq_node *node, const char *
 
 /* Dropout: node->saved[slot] receives count bytes, 1 where the element stays. false: failure. */
 bool sq__draw_keep(sq_tape *tape, sq_node *node, int slot, int64_t count, float p);
+/* y = keep ? factor x : 0; y may be x */
+static inline void sq__masked(float *y, const float *x, const uint8_t *keep, float factor, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) y[i] = keep[i] ? factor * x[i] : 0;
+}
 sq_status sq__want_probability(float p, sq_error *error);
 
 #endif

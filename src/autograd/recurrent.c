@@ -3,6 +3,8 @@
  * One product gives all input projections; then each step multiplies the states of a slice of the batch. Sequences are independent,
  * so slices run side by side. Kept for the way back: gates r, z, n in the place of the input projections [B*T, 3H], and
  * m = Whn h + bhn [B*T, H]. Row (b, t) of a kept matrix is b*T + t; rows beyond a length stay zero. */
+#include <math.h>
+
 #include "autograd/ops.h"
 
 enum { X, WEIGHT_IH, WEIGHT_HH, BIAS_IH, BIAS_HH, INITIAL, INPUTS };
@@ -83,8 +85,10 @@ static void cell(const gru *c, float *gates, float *inner, float *recurrent, flo
     kernels->axpy(gates, 1.0f, recurrent, 2 * H);
     kernels->sigmoid(gates, gates, 2 * H);
     float *r = gates, *z = gates + H, *n = gates + 2 * H;
+#pragma omp simd
     for (int64_t i = 0; i < H; i++) n[i] += r[i] * inner[i];
     kernels->tanh(n, n, H);
+#pragma omp simd
     for (int64_t i = 0; i < H; i++) h[i] = (1 - z[i]) * n[i] + z[i] * h[i];
 }
 
@@ -142,38 +146,47 @@ static void gru_forward(sq_tape *tape, sq_node *node)
     }
 }
 
+/* Gradients fade along a sequence; once so small they are nothing, and arithmetic on subnormal numbers is a hundred times slower. */
+#define FADED 1e-30f
+
 /* One step back: dh [H] (of h') becomes z dh; gates become the gradient before the gates (of the input projections), inner that of m.
- * before: h, NULL for zeros. The caller adds Whh' (dr, dz, dm) to dh. */
-static void cell_back(const gru *c, float *gates, float *inner, const float *before, float *dh)
+ * before: h. The caller adds Whh' (dr, dz, dm) to dh. True if any gradient is left. */
+static bool cell_back(const gru *c, float *gates, float *inner, const float *before, float *dh)
 {
     const int64_t H = c->H;
-    float *r = gates, *z = gates + H, *n = gates + 2 * H;
+    float *r = gates, *z = gates + H, *n = gates + 2 * H, most = 0;
+#pragma omp simd reduction(max : most)
     for (int64_t i = 0; i < H; i++) {
-        const float h = before ? before[i] : 0, dn = dh[i] * (1 - z[i]) * (1 - n[i] * n[i]), dz = dh[i] * (h - n[i]) * z[i] * (1 - z[i]);
-        const float dr = dn * inner[i] * r[i] * (1 - r[i]);
-        dh[i] *= z[i];
+        const float d = fabsf(dh[i]) < FADED ? 0 : dh[i];
+        const float dn = d * (1 - z[i]) * (1 - n[i] * n[i]), dz = d * (before[i] - n[i]) * z[i] * (1 - z[i]);
+        const float dr = dn * inner[i] * r[i] * (1 - r[i]), size = fabsf(d);
+        dh[i] = d * z[i];
         inner[i] = dn * r[i];
         r[i] = dr;
         z[i] = dz;
         n[i] = dn;
+        most = most > size ? most : size;
     }
+    return !(most == 0);   /* NaN counts as something */
 }
 
-/* The state that step s of sequence b began with; NULL: zeros. */
-static const float *state_before(const gru *c, int64_t b, int64_t s)
+/* The state that step s of sequence b began with. */
+static const float *state_before(const gru *c, int64_t b, int64_t s, const float *zeros)
 {
     if (s > 0) return c->out + row_at(c, b, s - 1) * c->H;
-    return c->initial ? c->initial + b * c->H : NULL;
+    return c->initial ? c->initial + b * c->H : zeros;
 }
 
 static void backward_slice(void *context, int64_t slice, int thread)
 {
     const gru *c = context;
     const int64_t H = c->H, from = slice * SLICE, to = sq__least(c->B, from + SLICE);
-    float *dh = c->scratch + thread * c->slice_scratch, *dgates = dh + SLICE * H;
+    float *dh = c->scratch + thread * c->slice_scratch, *dgates = dh + SLICE * H, *zeros = dgates + SLICE * 3 * H;
+    memset(zeros, 0, (size_t)H * sizeof(float));
     if (c->dlast) memcpy(dh, c->dlast + from * H, (size_t)((to - from) * H) * sizeof(float));
     else memset(dh, 0, (size_t)((to - from) * H) * sizeof(float));
     for (int64_t s = longest(c, from, to); s-- > 0;) {
+        bool any = false;
         for (int64_t b = from; b < to; b++) {
             int64_t row = row_at(c, b, s);
             float *gates = c->gates + row * 3 * H, *inner = c->inner + row * H, *d = dgates + (b - from) * 3 * H;
@@ -182,11 +195,11 @@ static void backward_slice(void *context, int64_t slice, int thread)
                 continue;
             }
             if (c->dout) sq__kernels()->axpy(dh + (b - from) * H, 1.0f, c->dout + row * H, H);
-            cell_back(c, gates, inner, state_before(c, b, s), dh + (b - from) * H);
+            any |= cell_back(c, gates, inner, state_before(c, b, s, zeros), dh + (b - from) * H);
             memcpy(d, gates, (size_t)(2 * H) * sizeof(float));
             memcpy(d + 2 * H, inner, (size_t)H * sizeof(float));
         }
-        sq__gemm(false, false, to - from, H, 3 * H, 1, dgates, 3 * H, c->weight_hh, H, 1, dh, H);
+        if (any) sq__gemm(false, false, to - from, H, 3 * H, 1, dgates, 3 * H, c->weight_hh, H, 1, dh, H);
     }
     if (c->dinitial) sq__kernels()->axpy(c->dinitial + from * H, 1.0f, dh, (to - from) * H);
 }
@@ -215,7 +228,7 @@ static void gru_vjp(sq_tape *tape, sq_node *node)
     c.dout = node->outputs[0]->gradient;
     c.dlast = node->outputs[1]->gradient;
     c.dinitial = sq__gradient_added(tape, node->inputs[INITIAL]);
-    c.slice_scratch = SLICE * 4 * H;
+    c.slice_scratch = (4 * SLICE + 1) * H;
     sq_buffer *scratch = sq__scratch(tape, (size_t)(sq__threads() * c.slice_scratch) * sizeof(float));
     if (!scratch) return;
     c.scratch = sq__floats(scratch);

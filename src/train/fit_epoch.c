@@ -8,9 +8,8 @@
 sq_status sq__fit_checkpoint(sq_fitting *fitting, sq_error *error)
 {
     sq_train_state *state = &fitting->state;
-    const int64_t peak = (int64_t)sq__fit_peak(fitting->fit), resident = (int64_t)sq_memory_resident();
+    const int64_t peak = (int64_t)sq__fit_peak(fitting->fit);
     if (peak > state->peak_bytes) state->peak_bytes = peak;
-    if (resident > state->resident_bytes) state->resident_bytes = resident;
     fitting->last_checkpoint = sq__clock();
     return sq__checkpoint_write(state, fitting->fit->folder.checkpoint, fitting->fit->description, error);
 }

@@ -66,6 +66,8 @@ sq_status sq__fit_step(sq_fitting *fitting, sq_error *error)
     const double begin = sq__clock();
     if (redraw > 0 && state->step > 0 && state->step % redraw == 0) sq__model_redraw(fitting->model, (uint64_t)(state->step / redraw));
     SQ_TRY(differentiate(fitting, batch, &loss, error));
+    const int64_t resident = (int64_t)sq_memory_resident();   /* now, while the tape is full */
+    if (resident > state->resident_bytes) state->resident_bytes = resident;
     const double norm = gradient_norm(state);
     if (!isfinite(loss) || !isfinite(norm)) {
         state->diverged = state->ended = 1;

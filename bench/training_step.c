@@ -1,4 +1,5 @@
-/* One training step (forward, backward, AdamW) of an encoder classifier on random events: milliseconds (by the clock, of the processor), GFLOP/s, peak bytes.
+/* One training step (forward, backward, AdamW) of an encoder classifier on random events: milliseconds (by the clock, and of the
+ * processor), GFLOP/s, peak bytes.
  * bench/training_step_torch.py times the same model in PyTorch. Usage: training-step [key=value ...], keys as in `options` below;
  * attention=NAME is a mechanism, or gru for the recurrent classifier. */
 #include <math.h>
@@ -21,8 +22,12 @@ typedef struct options { int64_t n, batch, layers, width, heads, feed_forward, s
 static options parse(int argc, char **argv)
 {
     options o = { 1024, 8, 2, 128, 4, 512, 5, 1, 0, "softmax" };
-    const struct { const char *name; int64_t *value; } numbers[] = { { "n", &o.n }, { "batch", &o.batch }, { "layers", &o.layers }, { "width", &o.width },
-        { "heads", &o.heads }, { "feed_forward", &o.feed_forward }, { "steps", &o.steps }, { "threads", &o.threads } };
+    const struct {
+        const char *name;
+        int64_t *value;
+    } numbers[] = { { "n", &o.n },         { "batch", &o.batch },    { "layers", &o.layers },
+                    { "width", &o.width }, { "heads", &o.heads },    { "feed_forward", &o.feed_forward },
+                    { "steps", &o.steps }, { "threads", &o.threads } };
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');
         if (!value) continue;
@@ -43,8 +48,16 @@ static double count_flops(const options *o, sq_error *error)
     if (is_gru(o)) return 6.0 * (double)(o->layers * o->n * o->batch) * 6.0 * (double)(o->width * o->width);
     sq_attention *plan;
     const double rows = (double)(o->n * o->batch), weights = 4.0 * (double)(o->width * o->width) + 2.0 * (double)(o->width * o->feed_forward);
-    if (sq_attention_create(&plan, &(sq_attention_desc){ .mechanism = o->mechanism, .B = o->batch, .H = o->heads, .T = o->n, .N = o->n, .D = o->width / o->heads,
-                            .M = o->width / o->heads }, error) != SQ_OK) return NAN;
+    if (sq_attention_create(&plan,
+                            &(sq_attention_desc){ .mechanism = o->mechanism,
+                                                  .B = o->batch,
+                                                  .H = o->heads,
+                                                  .T = o->n,
+                                                  .N = o->n,
+                                                  .D = o->width / o->heads,
+                                                  .M = o->width / o->heads },
+                            error) != SQ_OK)
+        return NAN;
     double flops = (double)o->layers * (6 * rows * weights + sq_attention_flops(plan, SQ_FORWARD) + sq_attention_flops(plan, SQ_BACKWARD));
     sq_attention_destroy(&plan);
     return flops;
@@ -74,7 +87,8 @@ static sq_status step(sq_model *model, sq_tape *tape, const sq_batch *batch, mom
     SQ_TRY(sq__tape_backward(tape, entropy, NULL, error));
     const sq_adam adam = { 1e-3, 0.9, 0.999, 1e-8, 0.01, true };
     for (int i = 0; i < count; i++)
-        if (parameters[i].trainable) sq__adam_step(&adam, t, parameters[i].count, parameters[i].value, parameters[i].gradient, states[i].m, states[i].v, NULL);
+        if (parameters[i].trainable)
+            sq__adam_step(&adam, t, parameters[i].count, parameters[i].value, parameters[i].gradient, states[i].m, states[i].v, NULL);
     return SQ_OK;
 }
 
@@ -91,7 +105,8 @@ static sq_status run(const options *o, sq_error *error)
     config.dropout = config.embedding_dropout = o->dropout;
     config.kind = is_gru(o);
     sq_model *model;
-    SQ_TRY(sq__model_create(&model, &config, &(sq_model_spec){ .schema = &schema, .mechanism = o->mechanism, .seed = 1, .threads = (int)o->threads }, error));
+    SQ_TRY(sq__model_create(
+        &model, &config, &(sq_model_spec){ .schema = &schema, .mechanism = o->mechanism, .seed = 1, .threads = (int)o->threads }, error));
     int count;
     sq_parameter *parameters = sq__model_parameters(model, &count);
     sq_tape *tape = sq__tape_create(true);
@@ -100,7 +115,8 @@ static sq_status run(const options *o, sq_error *error)
     int32_t *labels = sq__alloc_array((size_t)o->batch, sizeof *labels);
     if (!tape || !states || !ids || !lengths || !labels) return sq__no_memory(error);
     for (int i = 0; i < count; i++) {
-        states[i] = (moments){ sq__alloc_array((size_t)parameters[i].count, sizeof(float)), sq__alloc_array((size_t)parameters[i].count, sizeof(float)) };
+        states[i] = (moments){ sq__alloc_array((size_t)parameters[i].count, sizeof(float)),
+                               sq__alloc_array((size_t)parameters[i].count, sizeof(float)) };
         if (!states[i].m || !states[i].v) return sq__no_memory(error);
     }
     sq_random random = sq__random_stream(1, "training step", 0);
@@ -120,9 +136,11 @@ static sq_status run(const options *o, sq_error *error)
         busy = fmin(busy, processor_time() - begin_busy);
     }
     const double flops = count_flops(o, error);
-    printf("{\"model\": \"subquad\", \"attention\": \"%s\", \"n\": %lld, \"batch\": %lld, \"threads\": %lld, \"dropout\": %g, \"ms\": %.1f, \"cpu_ms\": %.1f, \"gflop\": %.2f, "
-           "\"gflops\": %.1f, \"peak_bytes\": %zu, \"resident_bytes\": %zu, \"loss\": %.6f}\n", o->mechanism, (long long)o->n, (long long)o->batch,
-           (long long)o->threads, o->dropout, best * 1e3, busy * 1e3, flops * 1e-9, flops * 1e-9 / best, sq_memory_peak(), sq_memory_resident(), loss);
+    printf(
+        "{\"model\": \"subquad\", \"attention\": \"%s\", \"n\": %lld, \"batch\": %lld, \"threads\": %lld, \"dropout\": %g, \"ms\": %.1f, \"cpu_ms\": %.1f, \"gflop\": %.2f, "
+        "\"gflops\": %.1f, \"peak_bytes\": %zu, \"resident_bytes\": %zu, \"loss\": %.6f}\n",
+        o->mechanism, (long long)o->n, (long long)o->batch, (long long)o->threads, o->dropout, best * 1e3, busy * 1e3, flops * 1e-9,
+        flops * 1e-9 / best, sq_memory_peak(), sq_memory_resident(), loss);
     for (int i = 0; i < count; i++) {
         sq__free(states[i].m);
         sq__free(states[i].v);

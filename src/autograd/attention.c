@@ -40,7 +40,10 @@ static sq_status attention_shape(const sq_node *node, sq_shape *shapes, sq_error
     return SQ_OK;
 }
 
-static sq_view view(const float *data, int64_t rows, int64_t width, int64_t head) { return (sq_view){ (float *)(uintptr_t)data, rows * width, width, head }; }
+static sq_view view(const float *data, int64_t rows, int64_t width, int64_t head)
+{
+    return (sq_view){ (float *)(uintptr_t)data, rows * width, width, head };
+}
 
 /* Views of q, k, v in three tensors, or in one (data[0], rows of which hold q | k | v). */
 static void views(const attributes *a, float *const *data, sq_view *out)
@@ -150,7 +153,13 @@ const sq_op sq__op_attention = { "attention", ~0u, false, attention_shape, atten
 
 sq_var *sq__attention(sq_tape *tape, const sq_attention *plan, const sq_attention_inputs *inputs)
 {
-    attributes a = { plan, inputs->lengths, inputs->query_lengths, inputs->key_keep, inputs->pair_keep, inputs->packed != NULL, sq_attention_tensor_count(plan) };
+    attributes a = { plan,
+                     inputs->lengths,
+                     inputs->query_lengths,
+                     inputs->key_keep,
+                     inputs->pair_keep,
+                     inputs->packed != NULL,
+                     sq_attention_tensor_count(plan) };
     sq_var *in[TENSORS + SQ_KIND_TENSORS] = { inputs->q, inputs->k, inputs->v };
     int first = TENSORS;
     if (a.packed) {

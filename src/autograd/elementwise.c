@@ -12,7 +12,9 @@ static sq_status broadcast_shape(const sq_node *node, sq_shape *shapes, sq_error
     char text[64], other[64];
     bool fits = b->rank <= a->rank;
     for (int i = 1; fits && i <= b->rank; i++) fits = b->shape[b->rank - i] == a->shape[a->rank - i];
-    if (!fits) return sq__fail(error, SQ_INVALID, "the second is %s; expected %s or its last axes", sq__shape_text(b, text), sq__shape_text(a, other));
+    if (!fits)
+        return sq__fail(error, SQ_INVALID, "the second is %s; expected %s or its last axes", sq__shape_text(b, text),
+                        sq__shape_text(a, other));
     return sq__same_shape(node, shapes, error);
 }
 
@@ -131,7 +133,8 @@ static void scale_forward(sq_tape *tape, sq_node *node)
 {
     (void)tape;
     const sq_var *x = node->inputs[0];
-    sq__for_range(x->count, SQ_ELEMENTS, scale_range, &(job){ .y = node->outputs[0]->value, .a = x->value, .factor = *(const float *)node->attributes });
+    sq__for_range(x->count, SQ_ELEMENTS, scale_range,
+                  &(job){ .y = node->outputs[0]->value, .a = x->value, .factor = *(const float *)node->attributes });
 }
 
 static void scale_vjp(sq_tape *tape, sq_node *node)
@@ -174,7 +177,8 @@ static void activate_forward(sq_tape *tape, sq_node *node)
 {
     (void)tape;
     const sq_var *x = node->inputs[0];
-    sq__for_range(x->count, SQ_ELEMENTS, activate_range, &(job){ .y = node->outputs[0]->value, .a = x->value, .kind = *(const int *)node->attributes });
+    sq__for_range(x->count, SQ_ELEMENTS, activate_range,
+                  &(job){ .y = node->outputs[0]->value, .a = x->value, .kind = *(const int *)node->attributes });
 }
 
 static void activate_vjp(sq_tape *tape, sq_node *node)

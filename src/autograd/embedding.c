@@ -19,8 +19,8 @@ static sq_status embedding_shape(const sq_node *node, sq_shape *shapes, sq_error
     for (int c = 0; c < node->input_count; c++) {
         const sq_var *table = node->inputs[c], *first = node->inputs[0];
         if (!table || table->rank != 2 || table->shape[1] != first->shape[1] || !table->count)
-            return sq__fail(error, SQ_INVALID, "table %d is %s; expected [words, width] as wide as %s", c, table ? sq__shape_text(table, text) : "absent",
-                            sq__shape_text(first, other));
+            return sq__fail(error, SQ_INVALID, "table %d is %s; expected [words, width] as wide as %s", c,
+                            table ? sq__shape_text(table, text) : "absent", sq__shape_text(first, other));
         for (int64_t i = 0; i < positions; i++)
             if (a->ids[c][i] >= table->shape[0])
                 return sq__fail(error, SQ_INVALID, "id %d of column %d is past its table of %lld words", a->ids[c][i], c, (long long)table->shape[0]);
@@ -57,7 +57,9 @@ static void scatter_columns(void *context, int64_t from, int64_t to)
         if (!c->gradients[column]) continue;
         for (int64_t row = 0; row < c->positions; row++) {
             int32_t id = c->a->ids[column][row];
-            if (id >= 0) sq__kernels()->axpy(c->gradients[column] + id * c->width + from, 1.0f, c->node->outputs[0]->gradient + row * c->width + from, to - from);
+            if (id >= 0)
+                sq__kernels()->axpy(c->gradients[column] + id * c->width + from, 1.0f,
+                                    c->node->outputs[0]->gradient + row * c->width + from, to - from);
         }
     }
 }

@@ -24,7 +24,8 @@ static sq_status feed_forward_shape(const sq_node *node, sq_shape *shapes, sq_er
     const attributes *a = node->attributes;
     char text[64], other[64];
     SQ_TRY(sq__want_rank(in[X], "the input", 1, error));
-    if (in[W1]->rank != 2 || in[W2]->rank != 2 || in[W1]->shape[1] != sq__last(in[X]) || in[W2]->shape[1] != in[W1]->shape[0] || !in[W1]->count || !in[W2]->count)
+    if (in[W1]->rank != 2 || in[W2]->rank != 2 || in[W1]->shape[1] != sq__last(in[X]) || in[W2]->shape[1] != in[W1]->shape[0] ||
+        !in[W1]->count || !in[W2]->count)
         return sq__fail(error, SQ_INVALID, "the weights are %s and %s; expected [hidden, %lld] and [out, hidden]", sq__shape_text(in[W1], text),
                         sq__shape_text(in[W2], other), (long long)sq__last(in[X]));
     SQ_TRY(sq__same_shape(node, shapes, error));
@@ -41,8 +42,14 @@ static layers layers_of(const sq_node *node)
 {
     sq_var *const *in = node->inputs;
     layers c = {
-        .rows = sq__rows(in[X]), .in = sq__last(in[X]), .hidden = in[W1]->shape[0], .out = in[W2]->shape[0], .a = *(const attributes *)node->attributes,
-        .x = in[X]->value, .w1 = in[W1]->value, .w2 = in[W2]->value,
+        .rows = sq__rows(in[X]),
+        .in = sq__last(in[X]),
+        .hidden = in[W1]->shape[0],
+        .out = in[W2]->shape[0],
+        .a = *(const attributes *)node->attributes,
+        .x = in[X]->value,
+        .w1 = in[W1]->value,
+        .w2 = in[W2]->value,
     };
     c.factor = 1 / (1 - c.a.p);
     if (node->saved[SAVED_KEEP]) c.keep = sq__buffer_data(node->saved[SAVED_KEEP]);

@@ -111,7 +111,8 @@ sq_status sq__want_probability(float p, sq_error *error)
 const char *sq__shape_text(const sq_var *var, char *text)
 {
     int at = 0;
-    for (int i = 0; i < var->rank; i++) at += snprintf(text + at, (size_t)(64 - at), "%s%lld", i ? ", " : "[", (long long)(var->shape[i] % 1000000000));
+    for (int i = 0; i < var->rank; i++)
+        at += snprintf(text + at, (size_t)(64 - at), "%s%lld", i ? ", " : "[", (long long)(var->shape[i] % 1000000000));
     snprintf(text + at, (size_t)(64 - at), "]");
     return text;
 }

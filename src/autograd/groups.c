@@ -21,7 +21,8 @@ static void run_group(void *context, int64_t group, int thread)
         at += work->lengths[i];
     }
     for (int64_t block = g->blocks * group / g->count; block < g->blocks * (group + 1) / g->count; block++)
-        work->run(work->context, block * SQ_ROWS, sq__least(work->rows, (block + 1) * SQ_ROWS), sums, g->scratch ? g->scratch + thread * work->scratch : NULL);
+        work->run(work->context, block * SQ_ROWS, sq__least(work->rows, (block + 1) * SQ_ROWS), sums,
+                  g->scratch ? g->scratch + thread * work->scratch : NULL);
 }
 
 static void add_partials(void *context, int64_t from, int64_t to)   /* of the concatenated sums */

@@ -34,7 +34,8 @@ static void forward_block(void *context, int64_t from, int64_t to, float *const 
     const linear *c = context;
     const sq_kernels *kernels = sq__kernels();
     float *y = c->y + from * c->out;
-    sq__gemm(false, !c->packed, to - from, c->out, c->in, 1, c->x + from * c->in, c->in, c->packed ? c->packed : c->weight, c->packed ? c->out : c->in, 0, y, c->out);
+    sq__gemm(false, !c->packed, to - from, c->out, c->in, 1, c->x + from * c->in, c->in, c->packed ? c->packed : c->weight,
+             c->packed ? c->out : c->in, 0, y, c->out);
     for (int64_t row = from; row < to; row++, y += c->out) {
         if (c->bias) kernels->axpy(y, 1.0f, c->bias, c->out);
         if (c->keep) sq__masked(y, y, c->keep + row * c->out, c->factor, c->out);
@@ -46,7 +47,13 @@ static linear linear_of(const sq_node *node)
 {
     const sq_var *x = node->inputs[X];
     float p = *(const float *)node->attributes;
-    linear c = { .rows = sq__rows(x), .in = sq__last(x), .out = node->inputs[WEIGHT]->shape[0], .x = x->value, .weight = node->inputs[WEIGHT]->value, .p = p, .factor = 1 / (1 - p) };
+    linear c = { .rows = sq__rows(x),
+                 .in = sq__last(x),
+                 .out = node->inputs[WEIGHT]->shape[0],
+                 .x = x->value,
+                 .weight = node->inputs[WEIGHT]->value,
+                 .p = p,
+                 .factor = 1 / (1 - p) };
     if (node->saved[0]) c.keep = sq__buffer_data(node->saved[0]);
     return c;
 }

@@ -81,7 +81,8 @@ static void entropy_vjp(sq_tape *tape, sq_node *node)
         const int32_t y = e->targets[row];
         if (y == e->options.ignore) continue;
         double normal = log_sum(x, n), u = (1 - smoothing) * weight_of(e, y);
-        for (int64_t i = 0; i < n; i++) dx[i] += (float)(scale * (exp(x[i] - normal) * (u + share * weights) - (i == y ? u : 0) - share * weight_of(e, i)));
+        for (int64_t i = 0; i < n; i++)
+            dx[i] += (float)(scale * (exp(x[i] - normal) * (u + share * weights) - (i == y ? u : 0) - share * weight_of(e, i)));
     }
 }
 
@@ -102,7 +103,8 @@ static sq_status divergence_shape(const sq_node *node, sq_shape *shapes, sq_erro
     const divergence *d = node->attributes;
     SQ_TRY(check_targets(node, d->targets, d->padding, shapes, error));
     if (node->inputs[0]->shape[1] < 3 || !(d->smoothing >= 0 && d->smoothing <= 1))
-        return sq__fail(error, SQ_INVALID, "smoothing is %g over %lld classes; expected 0 to 1 over at least 3", (double)d->smoothing, (long long)node->inputs[0]->shape[1]);
+        return sq__fail(error, SQ_INVALID, "smoothing is %g over %lld classes; expected 0 to 1 over at least 3", (double)d->smoothing,
+                        (long long)node->inputs[0]->shape[1]);
     return SQ_OK;
 }
 

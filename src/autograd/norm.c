@@ -30,8 +30,13 @@ static sq_status norm_shape(const sq_node *node, sq_shape *shapes, sq_error *err
 /* Statistics are kept for the way back, or live in scratch that the caller releases. */
 static norm norm_of(sq_tape *tape, sq_node *node, int64_t units)
 {
-    norm c = { .eps = ((const attributes *)node->attributes)->eps, .groups = ((const attributes *)node->attributes)->groups, .n = sq__last(node->inputs[X]),
-               .x = node->inputs[X]->value, .weight = node->inputs[WEIGHT]->value, .y = node->outputs[0]->value, .dy = node->outputs[0]->gradient };
+    norm c = { .eps = ((const attributes *)node->attributes)->eps,
+               .groups = ((const attributes *)node->attributes)->groups,
+               .n = sq__last(node->inputs[X]),
+               .x = node->inputs[X]->value,
+               .weight = node->inputs[WEIGHT]->value,
+               .y = node->outputs[0]->value,
+               .dy = node->outputs[0]->gradient };
     if (node->input_count > BIAS) c.bias = node->inputs[BIAS]->value;
     if (!node->saved[0] && !sq__save(tape, node, 0, (size_t)(2 * units) * sizeof(float))) return c;
     c.mean = sq__floats(node->saved[0]);
@@ -76,8 +81,8 @@ static void layer_vjp_block(void *context, int64_t from, int64_t to, float *cons
     const norm *c = context;
     const bool direct = c->dx && c->beta == 0;
     float *drop = scratch + SQ_ROWS * c->n, *dx = direct ? c->dx + from * c->n : scratch;   /* what nobody wants goes to drop */
-    sq__kernels()->layer_norm_backward(dx, sums[0] ? sums[0] : drop, sums[1] ? sums[1] : drop, c->dy + from * c->n, c->x + from * c->n, c->mean + from,
-                                       c->rstd + from, c->weight, to - from, c->n);
+    sq__kernels()->layer_norm_backward(dx, sums[0] ? sums[0] : drop, sums[1] ? sums[1] : drop, c->dy + from * c->n, c->x + from * c->n,
+                                       c->mean + from, c->rstd + from, c->weight, to - from, c->n);
     if (c->dx && !direct) sq__kernels()->axpy(c->dx + from * c->n, 1.0f, scratch, (to - from) * c->n);
 }
 
@@ -222,7 +227,8 @@ static void group_norm_vjp(sq_tape *tape, sq_node *node)
     if (tape->status == SQ_OK) group_vjp_units(&c, node->inputs[X]->shape[0] * c.groups, dweight, dbias);
 }
 
-const sq_op sq__op_group_norm = { "group_norm", SQ_READS_INPUT(X) | SQ_READS_INPUT(WEIGHT), false, group_norm_shape, group_norm_forward, group_norm_vjp };
+const sq_op sq__op_group_norm = { "group_norm", SQ_READS_INPUT(X) | SQ_READS_INPUT(WEIGHT), false, group_norm_shape, group_norm_forward,
+                                  group_norm_vjp };
 
 sq_var *sq__group_norm(sq_tape *tape, sq_var *x, sq_var *weight, sq_var *bias, int groups, float eps)
 {

@@ -209,7 +209,8 @@ static void add_recurrent_weight(const gru *c, float *dweight)
 {
     const int64_t H = c->H;
     for (int64_t b = 0; b < c->B; b++) {
-        const int64_t length = length_of(c, b), steps = length - 1, now = b * c->T + (c->a.reverse ? 0 : 1), before = b * c->T + (c->a.reverse ? 1 : 0);
+        const int64_t length = length_of(c, b), steps = length - 1, now = b * c->T + (c->a.reverse ? 0 : 1),
+                      before = b * c->T + (c->a.reverse ? 1 : 0);
         if (steps > 0) {
             sq__gemm_parallel(sq__threads(), true, false, 2 * H, H, steps, 1, c->gates + now * 3 * H, 3 * H, c->out + before * H, H, 1, dweight, H);
             sq__gemm_parallel(sq__threads(), true, false, H, H, steps, 1, c->inner + now * H, H, c->out + before * H, H, 1, dweight + 2 * H * H, H);

@@ -69,7 +69,8 @@ static sq_status slice_shape(const sq_node *node, sq_shape *shapes, sq_error *er
     const window *w = node->attributes;
     const sq_var *x = node->inputs[0];
     if (w->start < 0 || w->length < 1 || w->start > sq__last(x) - w->length)
-        return sq__fail(error, SQ_INVALID, "[%lld, %lld) of a last axis of %lld", (long long)w->start, (long long)(w->start + w->length), (long long)sq__last(x));
+        return sq__fail(error, SQ_INVALID, "[%lld, %lld) of a last axis of %lld", (long long)w->start, (long long)(w->start + w->length),
+                        (long long)sq__last(x));
     SQ_TRY(sq__same_shape(node, shapes, error));
     shapes->at[x->rank - 1] = w->length;
     return SQ_OK;

@@ -85,7 +85,8 @@ sq_var *sq__layer_norm(sq_tape *tape, sq_var *x, sq_var *weight, sq_var *bias, f
 sq_var *sq__rms_norm(sq_tape *tape, sq_var *x, sq_var *weight, float eps);
 sq_var *sq__group_norm(sq_tape *tape, sq_var *x, sq_var *weight, sq_var *bias, int groups, float eps);  /* [B,C,L...] */
 sq_var *sq__dropout(sq_tape *tape, sq_var *x, float p);                            /* identity unless training */
-sq_var *sq__embedding(sq_tape *tape, sq_var *table, const int32_t *ids, int rank, const int64_t *shape);  /* [V,E] -> [shape...,E]; borrows ids; id < 0: zeros */
+/* [V,E] -> [shape...,E]; borrows ids; id < 0: zeros */
+sq_var *sq__embedding(sq_tape *tape, sq_var *table, const int32_t *ids, int rank, const int64_t *shape);
 /* Sum of count such lookups, each with its own table [V_c,E] and ids [shape...]: one pass. */
 sq_var *sq__embedding_sum(sq_tape *tape, sq_var *const *tables, const int32_t *const *ids, int count, int rank, const int64_t *shape);
 sq_var *sq__concatenate(sq_tape *tape, sq_var *const *parts, int count);           /* last axis */

@@ -11,7 +11,8 @@ static sq_status create_tables(sq_events *events, sq_parameters *set, const sq_s
     return SQ_OK;
 }
 
-sq_status sq__events_create(sq_events *events, sq_parameters *set, const sq_schema *schema, int64_t width, sq_positions positions, float dropout, sq_error *error)
+sq_status sq__events_create(sq_events *events, sq_parameters *set, const sq_schema *schema, int64_t width, sq_positions positions,
+                            float dropout, sq_error *error)
 {
     *events = (sq_events){ .category_count = schema->category_count, .number_count = schema->number_count, .positions = positions != SQ_POSITIONS_NONE,
                            .max_length = schema->max_length, .dropout = dropout };
@@ -22,8 +23,8 @@ sq_status sq__events_create(sq_events *events, sq_parameters *set, const sq_sche
     if (!events->tables) return sq__no_memory(error);
     SQ_TRY(create_tables(events, set, schema, width, error));
     if (!events->positions) return SQ_OK;
-    return sq__positions_create(&events->tables[schema->category_count], set, "embedding.positions", positions == SQ_POSITIONS_LEARNED, schema->max_length,
-                                width, error);
+    return sq__positions_create(&events->tables[schema->category_count], set, "embedding.positions", positions == SQ_POSITIONS_LEARNED,
+                                schema->max_length, width, error);
 }
 
 void sq__events_clear(sq_events *events)

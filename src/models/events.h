@@ -19,7 +19,8 @@ typedef struct sq_events {
     float dropout;
 } sq_events;
 
-sq_status sq__events_create(sq_events *events, sq_parameters *set, const sq_schema *schema, int64_t width, sq_positions positions, float dropout, sq_error *error);
+sq_status sq__events_create(sq_events *events, sq_parameters *set, const sq_schema *schema, int64_t width, sq_positions positions,
+                            float dropout, sq_error *error);
 void sq__events_clear(sq_events *events);
 sq_var *sq__events_run(const sq_events *events, sq_tape *tape, const sq_batch *batch);   /* [B,T,E] */
 

@@ -65,15 +65,28 @@ static sq_status create_encoder(sq_model *model, const sq_model_spec *spec, sq_e
     const sq_model_config *c = &model->config;
     const bool class_token = c->pooling == BY_CLASS, share = layers_share_tensors(spec);
     sq_transformer_config layer = {
-        .attention = { .mechanism = spec->mechanism, .options = spec->options, .option_count = spec->option_count, .width = c->width, .heads = c->heads,
-                       .head_size = c->head_size, .max_length = spec->schema->max_length + class_token, .causal = c->causal, .lengths = true, .bias = true,
-                       .threads = spec->threads, .seed = spec->seed },
-        .feed_forward = c->feed_forward ? c->feed_forward : 4 * c->width, .activation = c->activation == 0 ? SQ_GELU : SQ_RELU, .pre_norm = c->norm == PRE,
-        .dropout = (float)c->dropout, .eps = 1e-5f,
+        .attention = { .mechanism = spec->mechanism,
+                       .options = spec->options,
+                       .option_count = spec->option_count,
+                       .width = c->width,
+                       .heads = c->heads,
+                       .head_size = c->head_size,
+                       .max_length = spec->schema->max_length + class_token,
+                       .causal = c->causal,
+                       .lengths = true,
+                       .bias = true,
+                       .threads = spec->threads,
+                       .seed = spec->seed },
+        .feed_forward = c->feed_forward ? c->feed_forward : 4 * c->width,
+        .activation = c->activation == 0 ? SQ_GELU : SQ_RELU,
+        .pre_norm = c->norm == PRE,
+        .dropout = (float)c->dropout,
+        .eps = 1e-5f,
     };
     if (!spec->mechanism) return sq__fail(error, SQ_INVALID, "an encoder needs an attention mechanism");
     if (c->causal && class_token)
-        return sq__fail(error, SQ_UNSUPPORTED, "a causal encoder cannot pool by a class token, which stands first and would see nothing; pool by last or mean");
+        return sq__fail(error, SQ_UNSUPPORTED,
+                        "a causal encoder cannot pool by a class token, which stands first and would see nothing; pool by last or mean");
     model->layers = sq__alloc_array((size_t)c->layers, sizeof *model->layers);
     if (!model->layers) return sq__no_memory(error);
     if (class_token)
@@ -97,8 +110,9 @@ static sq_status create(sq_model *model, const sq_model_spec *spec, sq_error *er
     SQ_TRY(sq__events_create(&model->events, &model->parameters, spec->schema, c->width, recurrent ? SQ_POSITIONS_NONE : (sq_positions)c->positions,
                              (float)c->embedding_dropout, error));
     if (recurrent)
-        SQ_TRY(sq__gru_create(&model->gru, &model->parameters, "gru", &(sq_gru_config){ .layers = (int)c->layers, .input = c->width, .hidden = c->width,
-                              .dropout = (float)c->dropout }, error));
+        SQ_TRY(sq__gru_create(
+            &model->gru, &model->parameters, "gru",
+            &(sq_gru_config){ .layers = (int)c->layers, .input = c->width, .hidden = c->width, .dropout = (float)c->dropout }, error));
     else SQ_TRY(create_encoder(model, spec, error));
     return sq__linear_create(&model->head, &model->parameters, "head", c->width, spec->schema->class_count, true, error);
 }

@@ -5,7 +5,10 @@
 /* ---- tensors of the mechanism ---- */
 
 /* Drawn from the parameter's name, so that layers differ. */
-static uint64_t tensor_seed(const sq_parameters *set, const sq_parameter *parameter) { return sq__hash_bytes(&set->seed, sizeof set->seed, sq__hash_text(parameter->name)); }
+static uint64_t tensor_seed(const sq_parameters *set, const sq_parameter *parameter)
+{
+    return sq__hash_bytes(&set->seed, sizeof set->seed, sq__hash_text(parameter->name));
+}
 
 static sq_status longest_plan(const sq_attention_block *block, const sq_attention **plan, sq_error *error)
 {
@@ -24,13 +27,16 @@ static sq_status create_tensors(sq_attention_block *block, const char *prefix, s
     const sq_attention *plan;
     SQ_TRY(longest_plan(block, &plan, error));
     block->tensor_count = sq_attention_tensor_count(plan);
-    if (block->tensor_count > SQ_BLOCK_TENSORS) return sq__fail(error, SQ_INTERNAL, "%s has more than %d tensors", block->config.mechanism, SQ_BLOCK_TENSORS);
+    if (block->tensor_count > SQ_BLOCK_TENSORS)
+        return sq__fail(error, SQ_INTERNAL, "%s has more than %d tensors", block->config.mechanism, SQ_BLOCK_TENSORS);
     for (int i = 0; i < block->tensor_count; i++) {
         sq_attention_tensor info;
         char name[96];
         SQ_TRY(sq_attention_tensor_get(plan, i, &info));
         snprintf(name, sizeof name, "mechanism.%.80s", info.name);
-        sq_parameter_spec spec = { .prefix = prefix, .name = name, .rank = info.rank, .frozen = !info.trainable, .decay = info.trainable && info.rank > 1 };
+        sq_parameter_spec spec = {
+            .prefix = prefix, .name = name, .rank = info.rank, .frozen = !info.trainable, .decay = info.trainable && info.rank > 1
+        };
         for (int axis = 0; axis < info.rank; axis++) spec.shape[axis] = info.shape[axis];
         SQ_TRY(sq__parameters_add(block->set, &spec, &block->tensors[i], error));
         SQ_TRY(draw_tensor(block, plan, i, 0, error));
@@ -57,15 +63,22 @@ static sq_status create_packed(sq_attention_block *block, const char *prefix, in
 {
     const sq_attention_block_config *c = &block->config;
     block->packed = (sq_linear){ block->set, -1, -1 };
-    SQ_TRY(sq__parameters_add(block->set, &(sq_parameter_spec){ .prefix = prefix, .name = "query_key_value.weight", .rank = 2, .shape = { out, c->width },
-                                                                .initial = SQ_INITIAL_UNIFORM, .scale = sq__glorot(c->width, c->heads * c->head_size), .decay = true },
+    SQ_TRY(sq__parameters_add(block->set,
+                              &(sq_parameter_spec){ .prefix = prefix,
+                                                    .name = "query_key_value.weight",
+                                                    .rank = 2,
+                                                    .shape = { out, c->width },
+                                                    .initial = SQ_INITIAL_UNIFORM,
+                                                    .scale = sq__glorot(c->width, c->heads * c->head_size),
+                                                    .decay = true },
                               &block->packed.weight, error));
     if (!c->bias) return SQ_OK;
     return sq__parameters_add(block->set, &(sq_parameter_spec){ .prefix = prefix, .name = "query_key_value.bias", .rank = 1, .shape = { out } },
                               &block->packed.bias, error);
 }
 
-static sq_status create_part(sq_attention_block *block, sq_linear *layer, const char *prefix, const char *name, int64_t in, int64_t out, sq_error *error)
+static sq_status create_part(sq_attention_block *block, sq_linear *layer, const char *prefix, const char *name, int64_t in, int64_t out,
+                             sq_error *error)
 {
     char full[96];
     snprintf(full, sizeof full, "%s.%s", prefix, name);
@@ -91,10 +104,11 @@ static sq_status create_projections(sq_attention_block *block, const char *prefi
 static sq_status check(sq_attention_block_config *c, sq_error *error)
 {
     if (c->width < 1 || c->heads < 1 || c->max_length < 1)
-        return sq__fail(error, SQ_INVALID, "attention: width %lld, heads %lld, longest sequence %lld; expected at least 1 of each", (long long)c->width,
-                        (long long)c->heads, (long long)c->max_length);
+        return sq__fail(error, SQ_INVALID, "attention: width %lld, heads %lld, longest sequence %lld; expected at least 1 of each",
+                        (long long)c->width, (long long)c->heads, (long long)c->max_length);
     if (!c->head_size && c->width % c->heads)
-        return sq__fail(error, SQ_INVALID, "width is %lld; expected a multiple of the %lld heads (or give head_size)", (long long)c->width, (long long)c->heads);
+        return sq__fail(error, SQ_INVALID, "width is %lld; expected a multiple of the %lld heads (or give head_size)", (long long)c->width,
+                        (long long)c->heads);
     if (!c->head_size) c->head_size = c->width / c->heads;
     if (!c->value_size) c->value_size = c->head_size;
     if (!c->key_width) c->key_width = c->width;
@@ -108,9 +122,23 @@ static sq_status create_plans(sq_attention_block *block, sq_error *error)
     block->plans = sq__alloc_zero(sizeof *block->plans);
     if (!block->plans) return sq__no_memory(error);
     block->owns_plans = true;
-    return sq__plans_create(block->plans, &(sq_attention_desc){ .mechanism = c->mechanism, .options = c->options, .option_count = c->option_count, .B = 1,
-        .H = c->heads, .T = c->max_length, .N = c->max_length, .D = c->head_size, .M = c->value_size, .max_length = c->max_length, .causal = c->causal,
-        .lengths = c->lengths, .mask = c->mask, .threads = c->threads, .seed = c->seed }, error);
+    return sq__plans_create(block->plans,
+                            &(sq_attention_desc){ .mechanism = c->mechanism,
+                                                  .options = c->options,
+                                                  .option_count = c->option_count,
+                                                  .B = 1,
+                                                  .H = c->heads,
+                                                  .T = c->max_length,
+                                                  .N = c->max_length,
+                                                  .D = c->head_size,
+                                                  .M = c->value_size,
+                                                  .max_length = c->max_length,
+                                                  .causal = c->causal,
+                                                  .lengths = c->lengths,
+                                                  .mask = c->mask,
+                                                  .threads = c->threads,
+                                                  .seed = c->seed },
+                            error);
 }
 
 sq_status sq__attention_block_create(sq_attention_block *block, sq_parameters *set, const char *prefix, const sq_attention_block_config *config,
@@ -153,8 +181,9 @@ static const sq_attention *plan_for(const sq_attention_block *block, sq_tape *ta
     const sq_attention *plan = NULL;
     sq_error error;
     if (sq__tape_status(tape, NULL) != SQ_OK) return NULL;
-    sq_status status = !x || x->rank != 3 || !keys || keys->rank != 3 ? sq__fail(&error, SQ_INVALID, "attention: the inputs must be [batch, time, width]")
-                       : sq__plans_get(block->plans, x->shape[0], x->shape[1], keys->shape[1], &plan, &error);
+    sq_status status = !x || x->rank != 3 || !keys || keys->rank != 3
+                           ? sq__fail(&error, SQ_INVALID, "attention: the inputs must be [batch, time, width]")
+                           : sq__plans_get(block->plans, x->shape[0], x->shape[1], keys->shape[1], &plan, &error);
     if (status != SQ_OK) sq__tape_fail(tape, &error);
     return plan;
 }

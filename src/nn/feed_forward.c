@@ -1,7 +1,7 @@
 #include "nn/feed_forward.h"
 
-sq_status sq__feed_forward_create(sq_feed_forward *layer, sq_parameters *set, const char *prefix, int64_t width, int64_t hidden, sq_activation activation,
-                                  sq_error *error)
+sq_status sq__feed_forward_create(sq_feed_forward *layer, sq_parameters *set, const char *prefix, int64_t width, int64_t hidden,
+                                  sq_activation activation, sq_error *error)
 {
     char name[96];
     layer->activation = activation;

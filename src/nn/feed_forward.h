@@ -7,8 +7,8 @@
 
 typedef struct sq_feed_forward { sq_linear in, out; sq_activation activation; } sq_feed_forward;
 
-sq_status sq__feed_forward_create(sq_feed_forward *layer, sq_parameters *set, const char *prefix, int64_t width, int64_t hidden, sq_activation activation,
-                                  sq_error *error);
+sq_status sq__feed_forward_create(sq_feed_forward *layer, sq_parameters *set, const char *prefix, int64_t width, int64_t hidden,
+                                  sq_activation activation, sq_error *error);
 sq_var *sq__feed_forward_run(const sq_feed_forward *layer, sq_tape *tape, sq_var *x, float dropout, sq_var *residual);
 
 #endif

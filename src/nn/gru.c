@@ -5,7 +5,12 @@
 static sq_status create_cell(sq_gru_stack *stack, sq_gru_cell *cell, const char *prefix, int64_t input, sq_error *error)
 {
     const int64_t H = stack->hidden;
-    sq_parameter_spec spec = { .prefix = prefix, .initial = SQ_INITIAL_UNIFORM, .scale = (float)(1 / sqrt((double)H)), .rank = 2, .shape = { 3 * H, input }, .decay = true };
+    sq_parameter_spec spec = { .prefix = prefix,
+                               .initial = SQ_INITIAL_UNIFORM,
+                               .scale = (float)(1 / sqrt((double)H)),
+                               .rank = 2,
+                               .shape = { 3 * H, input },
+                               .decay = true };
     spec.name = "weight_ih";
     SQ_TRY(sq__parameters_add(stack->set, &spec, &cell->weight_ih, error));
     spec.name = "weight_hh";

@@ -5,15 +5,23 @@
 sq_status sq__linear_create(sq_linear *layer, sq_parameters *set, const char *prefix, int64_t in, int64_t out, bool bias, sq_error *error)
 {
     *layer = (sq_linear){ set, -1, -1 };
-    SQ_TRY(sq__parameters_add(set, &(sq_parameter_spec){ .prefix = prefix, .name = "weight", .rank = 2, .shape = { out, in }, .initial = SQ_INITIAL_UNIFORM,
-                                                         .scale = sq__glorot(in, out), .decay = true }, &layer->weight, error));
+    SQ_TRY(sq__parameters_add(set,
+                              &(sq_parameter_spec){ .prefix = prefix,
+                                                    .name = "weight",
+                                                    .rank = 2,
+                                                    .shape = { out, in },
+                                                    .initial = SQ_INITIAL_UNIFORM,
+                                                    .scale = sq__glorot(in, out),
+                                                    .decay = true },
+                              &layer->weight, error));
     if (!bias) return SQ_OK;
     return sq__parameters_add(set, &(sq_parameter_spec){ .prefix = prefix, .name = "bias", .rank = 1, .shape = { out } }, &layer->bias, error);
 }
 
 sq_var *sq__linear_run_residual(const sq_linear *layer, sq_tape *tape, sq_var *x, float dropout, sq_var *residual)
 {
-    return sq__linear_residual(tape, x, sq__parameters_var(layer->set, layer->weight, tape), sq__parameters_var(layer->set, layer->bias, tape), dropout, residual);
+    return sq__linear_residual(tape, x, sq__parameters_var(layer->set, layer->weight, tape),
+                               sq__parameters_var(layer->set, layer->bias, tape), dropout, residual);
 }
 
 sq_var *sq__linear_run(const sq_linear *layer, sq_tape *tape, sq_var *x) { return sq__linear_run_residual(layer, tape, x, 0, NULL); }
@@ -21,21 +29,29 @@ sq_var *sq__linear_run(const sq_linear *layer, sq_tape *tape, sq_var *x) { retur
 sq_status sq__norm_create(sq_norm *layer, sq_parameters *set, const char *prefix, int64_t width, float eps, sq_error *error)
 {
     *layer = (sq_norm){ set, -1, -1, eps };
-    SQ_TRY(sq__parameters_add(set, &(sq_parameter_spec){ .prefix = prefix, .name = "weight", .rank = 1, .shape = { width }, .initial = SQ_INITIAL_ONE },
-                              &layer->weight, error));
+    SQ_TRY(sq__parameters_add(
+        set, &(sq_parameter_spec){ .prefix = prefix, .name = "weight", .rank = 1, .shape = { width }, .initial = SQ_INITIAL_ONE },
+        &layer->weight, error));
     return sq__parameters_add(set, &(sq_parameter_spec){ .prefix = prefix, .name = "bias", .rank = 1, .shape = { width } }, &layer->bias, error);
 }
 
 sq_var *sq__norm_run(const sq_norm *layer, sq_tape *tape, sq_var *x)
 {
-    return sq__layer_norm(tape, x, sq__parameters_var(layer->set, layer->weight, tape), sq__parameters_var(layer->set, layer->bias, tape), layer->eps);
+    return sq__layer_norm(tape, x, sq__parameters_var(layer->set, layer->weight, tape), sq__parameters_var(layer->set, layer->bias, tape),
+                          layer->eps);
 }
 
 sq_status sq__embedding_create(sq_embedding *layer, sq_parameters *set, const char *prefix, int64_t words, int64_t width, sq_error *error)
 {
     layer->set = set;
-    return sq__parameters_add(set, &(sq_parameter_spec){ .prefix = prefix, .name = "weight", .rank = 2, .shape = { words, width }, .initial = SQ_INITIAL_NORMAL,
-                                                         .scale = (float)(1 / sqrt((double)width)) }, &layer->weight, error);
+    return sq__parameters_add(set,
+                              &(sq_parameter_spec){ .prefix = prefix,
+                                                    .name = "weight",
+                                                    .rank = 2,
+                                                    .shape = { words, width },
+                                                    .initial = SQ_INITIAL_NORMAL,
+                                                    .scale = (float)(1 / sqrt((double)width)) },
+                              &layer->weight, error);
 }
 
 /* sin(t / 10000^(2i/E)) in column 2i, cos in column 2i+1 */
@@ -48,7 +64,8 @@ static void fill_waves(float *table, int64_t length, int64_t width)
         }
 }
 
-sq_status sq__positions_create(sq_embedding *layer, sq_parameters *set, const char *prefix, bool learned, int64_t length, int64_t width, sq_error *error)
+sq_status sq__positions_create(sq_embedding *layer, sq_parameters *set, const char *prefix, bool learned, int64_t length, int64_t width,
+                               sq_error *error)
 {
     if (learned) return sq__embedding_create(layer, set, prefix, length, width, error);
     layer->set = set;

@@ -21,6 +21,7 @@ typedef struct sq_embedding { sq_parameters *set; int weight; } sq_embedding;
 sq_status sq__embedding_create(sq_embedding *layer, sq_parameters *set, const char *prefix, int64_t words, int64_t width, sq_error *error);
 
 /* PREFIX.weight [length, width], to be looked up by position: learned (as an embedding) or sinusoidal (arXiv:1706.03762, 3.5; frozen). */
-sq_status sq__positions_create(sq_embedding *layer, sq_parameters *set, const char *prefix, bool learned, int64_t length, int64_t width, sq_error *error);
+sq_status sq__positions_create(sq_embedding *layer, sq_parameters *set, const char *prefix, bool learned, int64_t length, int64_t width,
+                               sq_error *error);
 
 #endif

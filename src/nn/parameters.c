@@ -34,7 +34,8 @@ sq_status sq__parameters_add(sq_parameters *set, const sq_parameter_spec *spec, 
     sq_parameter parameter = { .rank = spec->rank, .count = 1, .trainable = !spec->frozen, .decay = spec->decay };
     int length = snprintf(parameter.name, sizeof parameter.name, "%s%s%s", spec->prefix, *spec->prefix ? "." : "", spec->name);
     if (length >= (int)sizeof parameter.name)
-        return sq__fail(error, SQ_INVALID, "the name of parameter '%s.%s' is longer than %d bytes", spec->prefix, spec->name, (int)sizeof parameter.name - 1);
+        return sq__fail(error, SQ_INVALID, "the name of parameter '%s.%s' is longer than %d bytes", spec->prefix, spec->name,
+                        (int)sizeof parameter.name - 1);
     if (sq__parameters_find(set, parameter.name)) return sq__fail(error, SQ_INTERNAL, "parameter '%s' exists already", parameter.name);
     for (int i = 0; i < spec->rank; i++) {
         parameter.shape[i] = spec->shape[i];

@@ -7,8 +7,8 @@ static sq_status create_norm(sq_transformer_layer *layer, sq_norm *norm, sq_para
     return sq__norm_create(norm, set, full, layer->config.attention.width, layer->config.eps, error);
 }
 
-static sq_status create_block(sq_attention_block *block, sq_parameters *set, const char *prefix, const char *name, const sq_attention_block_config *config,
-                              const sq_attention_block *like, bool share_tensors, sq_error *error)
+static sq_status create_block(sq_attention_block *block, sq_parameters *set, const char *prefix, const char *name,
+                              const sq_attention_block_config *config, const sq_attention_block *like, bool share_tensors, sq_error *error)
 {
     char full[96];
     snprintf(full, sizeof full, "%s.%s", prefix, name);

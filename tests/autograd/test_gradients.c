@@ -84,7 +84,8 @@ static const float chances[6] = { 0, 1, 0.5f, 1, 0, 1 };
 static const float aims[6] = { 0.5f, -1, 0.25f, 1, 0, 0.75f };
 
 BUILD(entropy_mean, sq__cross_entropy(tape, in[0], targets, &(sq_cross_entropy){ .label_smoothing = 0.1f, .ignore = -100 }))
-BUILD(entropy_weighted, sq__cross_entropy(tape, in[0], targets, &(sq_cross_entropy){ .label_smoothing = 0.2f, .class_weights = class_weights, .ignore = -100 }))
+BUILD(entropy_weighted, sq__cross_entropy(tape, in[0], targets,
+                                          &(sq_cross_entropy){ .label_smoothing = 0.2f, .class_weights = class_weights, .ignore = -100 }))
 BUILD(entropy_sum, sq__cross_entropy(tape, in[0], targets, &(sq_cross_entropy){ .ignore = -100, .sum = true }))
 BUILD(divergence, sq__smoothed_divergence(tape, in[0], padded_targets, 0.1f, 0))
 BUILD(mse, sq__regression(tape, in[0], aims, SQ_MSE, 0, false))
@@ -115,11 +116,14 @@ static const gradient_case cases[] = {
     { CASE("linear, many rows", 3, S(IN(2, S(700, 9)), IN(2, S(5, 9)), IN(1, S(5))), linear) },
     { CASE("linear without bias", 2, S(IN(1, S(7)), IN(2, S(3, 7))), linear_no_bias) },
     { CASE("linear, frozen weight", 3, S(IN(2, S(65, 7)), FIXED(2, S(3, 7)), IN(1, S(3))), linear) },
-    { CASE("linear, dropout, residual", 4, S(IN(2, S(67, 7)), IN(2, S(3, 7)), IN(1, S(3)), IN(2, S(67, 3))), linear_residual), .training = true },
+    { CASE("linear, dropout, residual", 4, S(IN(2, S(67, 7)), IN(2, S(3, 7)), IN(1, S(3)), IN(2, S(67, 3))), linear_residual),
+      .training = true },
     { CASE("linear onto itself", 3, S(IN(2, S(6, 7)), IN(2, S(7, 7)), IN(1, S(7))), linear_onto_itself) },
     { CASE("matmul", 2, S(IN(2, S(5, 7)), IN(2, S(7, 3))), matmul) },
-    { CASE("feed forward", 6, S(IN(2, S(70, 5)), IN(2, S(9, 5)), IN(1, S(9)), IN(2, S(3, 9)), IN(1, S(3)), IN(2, S(70, 3))), feed_forward), .training = true },
-    { CASE("feed forward, many rows", 6, S(IN(2, S(600, 5)), IN(2, S(9, 5)), IN(1, S(9)), IN(2, S(3, 9)), IN(1, S(3)), IN(2, S(600, 3))), feed_forward) },
+    { CASE("feed forward", 6, S(IN(2, S(70, 5)), IN(2, S(9, 5)), IN(1, S(9)), IN(2, S(3, 9)), IN(1, S(3)), IN(2, S(70, 3))), feed_forward),
+      .training = true },
+    { CASE("feed forward, many rows", 6, S(IN(2, S(600, 5)), IN(2, S(9, 5)), IN(1, S(9)), IN(2, S(3, 9)), IN(1, S(3)), IN(2, S(600, 3))),
+           feed_forward) },
     { CASE("feed forward onto itself", 3, S(IN(2, S(3, 5)), IN(2, S(9, 5)), IN(2, S(5, 9))), feed_forward_plain) },
     { CASE("softmax", 1, S(RANGE(2, S(5, 19), -3, 3)), softmax) },
     { CASE("log_softmax", 1, S(RANGE(2, S(5, 19), -3, 3)), log_softmax) },
@@ -141,7 +145,8 @@ static const gradient_case cases[] = {
     { CASE("pool class", 1, S(IN(3, S(3, 5, 7))), pool_class) },
     { CASE("pool max", 1, S(RANGE(3, S(3, 5, 7), -100, 100)), pool_max) },
     { CASE("gru", 6, S(IN(3, S(3, 5, 4)), IN(2, S(9, 4)), IN(2, S(9, 3)), IN(1, S(9)), IN(1, S(9)), IN(2, S(3, 3))), gru_forward) },
-    { CASE("gru reversed", 6, S(IN(3, S(3, 5, 4)), IN(2, S(9, 4)), IN(2, S(9, 3)), IN(1, S(9)), IN(1, S(9)), IN(2, S(3, 3))), gru_reverse) },
+    { CASE("gru reversed", 6, S(IN(3, S(3, 5, 4)), IN(2, S(9, 4)), IN(2, S(9, 3)), IN(1, S(9)), IN(1, S(9)), IN(2, S(3, 3))),
+           gru_reverse) },
     { CASE("gru of more than a slice", 5, S(IN(3, S(19, 4, 4)), IN(2, S(9, 4)), IN(2, S(9, 3)), IN(1, S(9)), IN(1, S(9))), gru_from_zero) },
     { CASE("gru without bias", 3, S(IN(3, S(3, 5, 4)), IN(2, S(9, 4)), IN(2, S(9, 3))), gru_states_only) },
     { CASE("cross entropy", 1, S(RANGE(2, S(5, 6), -2, 2)), entropy_mean) },

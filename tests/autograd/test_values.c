@@ -131,7 +131,8 @@ static void linear_layers(void **state)
 {
     (void)state;
     enum { R = 67, I = 5, O = 3, F = 9 };
-    float *x = draw("x", R * I, -1, 1), *w1 = draw("w1", F * I, -1, 1), *b1 = draw("b1", F, -1, 1), *w2 = draw("w2", O * F, -1, 1), *b2 = draw("b2", O, -1, 1);
+    float *x = draw("x", R * I, -1, 1), *w1 = draw("w1", F * I, -1, 1), *b1 = draw("b1", F, -1, 1), *w2 = draw("w2", O * F, -1, 1),
+          *b2 = draw("b2", O, -1, 1);
     float *r = draw("r", R * O, -1, 1);
     const sq_var *hidden = sq__linear(tape, input(x, 2, R, I, 0), input(w1, 2, F, I, 0), input(b1, 1, F, 0, 0));
     const sq_var *out = sq__feed_forward(tape, &(sq_feed_forward_inputs){ input(x, 2, R, I, 0), input(w1, 2, F, I, 0), input(b1, 1, F, 0, 0),
@@ -161,7 +162,8 @@ static void recurrent(void **state)
 {
     (void)state;
     enum { B = 2, T = 4, I = 3, H = 2 };
-    float *x = draw("gru x", B * T * I, -1, 1), *wi = draw("wi", 3 * H * I, -1, 1), *wh = draw("wh", 3 * H * H, -1, 1), *bi = draw("bi", 3 * H, -1, 1);
+    float *x = draw("gru x", B * T * I, -1, 1), *wi = draw("wi", 3 * H * I, -1, 1), *wh = draw("wh", 3 * H * H, -1, 1),
+          *bi = draw("bi", 3 * H, -1, 1);
     float *bh = draw("bh", 3 * H, -1, 1), *h0 = draw("h0", B * H, -1, 1);
     const int32_t lengths[B] = { 4, 2 };
     for (int reverse = 0; reverse < 2; reverse++) {
@@ -236,7 +238,9 @@ static void losses(void **state)
     const int32_t padded[R] = { 3, 0, 0, 4 };
     sq_var *in = input(x, 2, R, V, 0);
     assert_close(sq__cross_entropy(tape, in, y, &(sq_cross_entropy){ .ignore = -100, .sum = true })->value[0], plain, 1e-6);
-    assert_close(sq__cross_entropy(tape, in, y, &(sq_cross_entropy){ .label_smoothing = 0.1f, .class_weights = w, .ignore = -100 })->value[0], weighted / weights, 1e-6);
+    assert_close(
+        sq__cross_entropy(tape, in, y, &(sq_cross_entropy){ .label_smoothing = 0.1f, .class_weights = w, .ignore = -100 })->value[0],
+        weighted / weights, 1e-6);
     assert_close(sq__smoothed_divergence(tape, in, padded, 0.1f, 0)->value[0], divergence, 1e-6);
     assert_close(sq__regression(tape, in, t, SQ_MSE, 0, false)->value[0], mse, 1e-6);
     assert_close(sq__regression(tape, in, t, SQ_L1, 0, true)->value[0], l1, 3e-6);
@@ -309,10 +313,14 @@ static void dropout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(activations, make_tape, drop_tape), cmocka_unit_test_setup_teardown(softmax_of_large_and_small, make_tape, drop_tape),
-        cmocka_unit_test_setup_teardown(norms, make_tape, drop_tape), cmocka_unit_test_setup_teardown(linear_layers, make_tape, drop_tape),
-        cmocka_unit_test_setup_teardown(recurrent, make_tape, drop_tape), cmocka_unit_test_setup_teardown(losses, make_tape, drop_tape),
-        cmocka_unit_test_setup_teardown(shapes_and_pooling, make_tape, drop_tape), cmocka_unit_test_setup_teardown(dropout, make_tape, drop_tape),
+        cmocka_unit_test_setup_teardown(activations, make_tape, drop_tape),
+        cmocka_unit_test_setup_teardown(softmax_of_large_and_small, make_tape, drop_tape),
+        cmocka_unit_test_setup_teardown(norms, make_tape, drop_tape),
+        cmocka_unit_test_setup_teardown(linear_layers, make_tape, drop_tape),
+        cmocka_unit_test_setup_teardown(recurrent, make_tape, drop_tape),
+        cmocka_unit_test_setup_teardown(losses, make_tape, drop_tape),
+        cmocka_unit_test_setup_teardown(shapes_and_pooling, make_tape, drop_tape),
+        cmocka_unit_test_setup_teardown(dropout, make_tape, drop_tape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

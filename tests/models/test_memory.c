@@ -10,7 +10,12 @@ static void make_sized(sized *s, int64_t B, int64_t n)
     s->category = (sq_category){ .name = "code", .count = 100 };
     s->schema = (sq_schema){ .category_count = 1, .class_count = 2, .categories = &s->category, .max_length = n };
     s->ids = malloc((size_t)(B * n) * sizeof *s->ids);
-    s->batch = (sq_batch){ .B = B, .T = n, .category_count = 1, .categories = &s->ids, .lengths = malloc((size_t)B * sizeof(int32_t)), .labels = calloc((size_t)B, sizeof(int32_t)) };
+    s->batch = (sq_batch){ .B = B,
+                           .T = n,
+                           .category_count = 1,
+                           .categories = &s->ids,
+                           .lengths = malloc((size_t)B * sizeof(int32_t)),
+                           .labels = calloc((size_t)B, sizeof(int32_t)) };
     for (int64_t i = 0; i < B * n; i++) s->ids[i] = (int32_t)sq__random_below(&random, (uint64_t)i, 101);
     for (int64_t b = 0; b < B; b++) s->batch.lengths[b] = (int32_t)n;
 }
@@ -31,7 +36,9 @@ static size_t peak_of(int64_t B, int64_t n, bool train)
     sq_error error;
     make_sized(&s, B, n);
     sq__fields_defaults(sq__model_fields, &config);
-    assert_ok(sq__model_create(&model, &config, &(sq_model_spec){ .schema = &s.schema, .mechanism = "softmax", .seed = 1, .threads = 1 }, &error), &error);
+    assert_ok(
+        sq__model_create(&model, &config, &(sq_model_spec){ .schema = &s.schema, .mechanism = "softmax", .seed = 1, .threads = 1 }, &error),
+        &error);
     const size_t before = sq_memory_current();
     sq_memory_reset_peak();
     sq_tape *tape = sq__tape_create(train);
@@ -87,11 +94,14 @@ static void every_allocation_may_fail(void **state)
             config.pooling = kind == 1 ? 2 : 0;
             config.dropout = 0.1;
             sq__alloc_fail_after(n);
-            sq_status status = sq__model_create(&model, &config, &(sq_model_spec){ .schema = &toy_schema, .mechanism = kind ? "linformer" : "softmax", .seed = 1, .threads = 1 }, &error);
+            sq_status status = sq__model_create(
+                &model, &config,
+                &(sq_model_spec){ .schema = &toy_schema, .mechanism = kind ? "linformer" : "softmax", .seed = 1, .threads = 1 }, &error);
             if (status == SQ_OK && !(tape = sq__tape_create(true))) status = SQ_NO_MEMORY;
             if (status == SQ_OK) {
                 sq__tape_mode(tape, true, 1, 1);
-                sq_var *auxiliary, *loss = sq__cross_entropy(tape, sq__model_forward(model, tape, &toy.batch, &auxiliary), toy.batch.labels, &(sq_cross_entropy){ .ignore = -100 });
+                sq_var *auxiliary, *loss = sq__cross_entropy(tape, sq__model_forward(model, tape, &toy.batch, &auxiliary), toy.batch.labels,
+                                                             &(sq_cross_entropy){ .ignore = -100 });
                 if (auxiliary) loss = sq__add(tape, loss, auxiliary);
                 status = sq__tape_status(tape, &error);
                 if (status == SQ_OK) status = sq__tape_backward(tape, loss, NULL, &error);

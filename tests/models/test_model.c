@@ -103,7 +103,8 @@ static void padding_changes_nothing(void **state)
         sq_model *model = toy_model(&config, variants[v].mechanism, 5);
         float *a = toy_logits(model, &narrow.batch), *b = toy_logits(model, &wide.batch);
         for (int i = 0; i < 4 * CLASSES; i++)
-            if (!(fabsf(a[i] - b[i]) <= 2e-6f * (1 + fabsf(a[i])))) fail_msg("%s: logit %d is %.7g, %.7g in a wider batch", variants[v].name, i, (double)a[i], (double)b[i]);
+            if (!(fabsf(a[i] - b[i]) <= 2e-6f * (1 + fabsf(a[i]))))
+                fail_msg("%s: logit %d is %.7g, %.7g in a wider batch", variants[v].name, i, (double)a[i], (double)b[i]);
         free(a);
         free(b);
         sq__model_destroy(&model);
@@ -155,10 +156,12 @@ static void names_and_shapes(void **state)
     sq_model_config config = toy_config();
     config.pooling = 2;
     sq_model *model = toy_model(&config, "softmax", 5);
-    static const struct { const char *name; int64_t rows, columns; bool decay; } expected[] = {
-        { "embedding.category.code.weight", 13, 16, false }, { "embedding.numbers.weight", 16, 2, true }, { "embedding.positions.weight", 40, 16, false },
-        { "encoder.1.attention.query_key_value.weight", 48, 16, true }, { "encoder.0.attention.output.weight", 16, 16, true },
-        { "encoder.0.feed_forward.in.weight", 64, 16, true }, { "encoder.1.feed_forward.out.weight", 16, 64, true }, { "head.weight", 3, 16, true },
+    static const struct { const char *name; int64_t rows, columns; bool decay;
+    } expected[] = {
+        { "embedding.category.code.weight", 13, 16, false },   { "embedding.numbers.weight", 16, 2, true },
+        { "embedding.positions.weight", 40, 16, false },       { "encoder.1.attention.query_key_value.weight", 48, 16, true },
+        { "encoder.0.attention.output.weight", 16, 16, true }, { "encoder.0.feed_forward.in.weight", 64, 16, true },
+        { "encoder.1.feed_forward.out.weight", 16, 64, true }, { "head.weight", 3, 16, true },
     };
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         const sq_parameter *p = named(model, expected[i].name);
@@ -180,8 +183,12 @@ static void tensors_of_the_mechanism(void **state)
     sq_error error;
     int shared = 0, count;
     const sq_option options[2] = { { "sharing", "layerwise" }, { "rank", "4" } };
-    assert_ok(sq__model_create(&model, &config, &(sq_model_spec){ .schema = &toy_schema, .mechanism = "linformer", .options = options, .option_count = 2, .seed = 1,
-                                                                  .threads = 1 }, &error), &error);
+    assert_ok(sq__model_create(
+                  &model, &config,
+                  &(sq_model_spec){
+                      .schema = &toy_schema, .mechanism = "linformer", .options = options, .option_count = 2, .seed = 1, .threads = 1 },
+                  &error),
+              &error);
     sq_parameter *parameters = sq__model_parameters(model, &count);
     for (int i = 0; i < count; i++) {
         if (!strstr(parameters[i].name, ".mechanism.")) continue;
@@ -217,7 +224,9 @@ static void refused(const sq_model_config *config, const char *mechanism, const 
 {
     sq_model *model;
     sq_error error = { 0 };
-    assert_int_not_equal(sq__model_create(&model, config, &(sq_model_spec){ .schema = schema, .mechanism = mechanism, .seed = 1, .threads = 1 }, &error), SQ_OK);
+    assert_int_not_equal(
+        sq__model_create(&model, config, &(sq_model_spec){ .schema = schema, .mechanism = mechanism, .seed = 1, .threads = 1 }, &error),
+        SQ_OK);
     assert_null(model);
     assert_contains(error.message, part);
 }
@@ -285,7 +294,8 @@ static void it_learns(void **state)
             last = loss_of(model, tape, &toy.batch, true);
             if (step == 0) first = last;
             for (int i = 0; i < count; i++)
-                for (int64_t j = 0; parameters[i].trainable && j < parameters[i].count; j++) parameters[i].value[j] -= 0.1f * parameters[i].gradient[j];
+                for (int64_t j = 0; parameters[i].trainable && j < parameters[i].count; j++)
+                    parameters[i].value[j] -= 0.1f * parameters[i].gradient[j];
         }
         if (!(last < 0.1 && last < first / 5)) fail_msg("%s: the loss went from %.4g to %.4g only", variants[v].name, first, last);
         sq__tape_destroy(tape);

@@ -8,7 +8,9 @@
 
 static sq_category toy_categories[2] = { { .name = "code", .count = 12 }, { .name = "place", .count = 5 } };
 static sq_number toy_numbers[2] = { { .name = "amount" }, { .name = "time.gap" } };
-static const sq_schema toy_schema = { .category_count = 2, .number_count = 2, .class_count = 3, .categories = toy_categories, .numbers = toy_numbers, .max_length = 40 };
+static const sq_schema toy_schema = {
+    .category_count = 2, .number_count = 2, .class_count = 3, .categories = toy_categories, .numbers = toy_numbers, .max_length = 40
+};
 
 typedef struct toy_batch { sq_batch batch; int32_t *categories[2]; } toy_batch;
 
@@ -38,8 +40,10 @@ static inline void toy_batch_fill(toy_batch *toy, int64_t B, int64_t T, const in
             const uint64_t draw = (uint64_t)(b * 1000 + t) * 4;   /* not of T: the same events in wider batches */
             const bool valid = t < lengths[b];
             for (int c = 0; c < 2; c++)
-                toy->categories[c][b * T + t] = valid ? (int32_t)sq__random_below(&random, draw + (uint64_t)c, (uint64_t)toy_categories[c].count + 1) : -1;
-            for (int i = 0; i < 2; i++) toy->batch.numbers[(b * T + t) * 2 + i] = valid ? (float)sq__random_normal(&random, draw + 2 + (uint64_t)i) : 0;
+                toy->categories[c][b * T + t] =
+                    valid ? (int32_t)sq__random_below(&random, draw + (uint64_t)c, (uint64_t)toy_categories[c].count + 1) : -1;
+            for (int i = 0; i < 2; i++)
+                toy->batch.numbers[(b * T + t) * 2 + i] = valid ? (float)sq__random_normal(&random, draw + 2 + (uint64_t)i) : 0;
         }
     }
 }
@@ -58,7 +62,9 @@ static inline sq_model *toy_model(const sq_model_config *config, const char *mec
 {
     sq_model *model;
     sq_error error;
-    assert_ok(sq__model_create(&model, config, &(sq_model_spec){ .schema = &toy_schema, .mechanism = mechanism, .seed = seed, .threads = 1 }, &error), &error);
+    assert_ok(sq__model_create(&model, config,
+                               &(sq_model_spec){ .schema = &toy_schema, .mechanism = mechanism, .seed = seed, .threads = 1 }, &error),
+              &error);
     return model;
 }
 

@@ -65,7 +65,8 @@ static inline void naive_norm(double *x, const float *w, const float *b, int64_t
 typedef struct naive_shape { int64_t B, T, N, H, D, M; const int32_t *lengths; bool causal; } naive_shape;
 
 /* q [B,T,H*D], k [B,N,H*D], v [B,N,H*M] with rows *_row apart -> [B,T,H*M] */
-static inline double *naive_attention(const naive_shape *s, const double *q, int64_t q_row, const double *k, int64_t k_row, const double *v, int64_t v_row)
+static inline double *naive_attention(const naive_shape *s, const double *q, int64_t q_row, const double *k, int64_t k_row, const double *v,
+                                      int64_t v_row)
 {
     double *out = calloc((size_t)(s->B * s->T * s->H * s->M), sizeof *out), *p = malloc((size_t)s->N * sizeof *p);
     for (int64_t b = 0; b < s->B; b++)

@@ -36,8 +36,20 @@ static void cross_attention_of_free_sizes(void **state)
     (void)state;
     enum { H = 2, D = 4, M = 3, KEY = 5, VALUE = 8 };
     sq_attention_block block;
-    assert_ok(sq__attention_block_create(&block, &set, "mix", &(sq_attention_block_config){ .mechanism = "softmax", .width = E, .heads = H, .head_size = D, .value_size = M,
-                                         .key_width = KEY, .value_width = VALUE, .max_length = N, .cross = true, .lengths = true, .bias = true }, NULL, false, &error), &error);
+    assert_ok(sq__attention_block_create(&block, &set, "mix",
+                                         &(sq_attention_block_config){ .mechanism = "softmax",
+                                                                       .width = E,
+                                                                       .heads = H,
+                                                                       .head_size = D,
+                                                                       .value_size = M,
+                                                                       .key_width = KEY,
+                                                                       .value_width = VALUE,
+                                                                       .max_length = N,
+                                                                       .cross = true,
+                                                                       .lengths = true,
+                                                                       .bias = true },
+                                         NULL, false, &error),
+              &error);
     shake(&set);
     float *x = draw("x", B * T * E), *keys = draw("keys", B * N * KEY), *values = draw("values", B * N * VALUE);
     double *wide = widen(x, B * T * E), *wide_keys = widen(keys, B * N * KEY), *wide_values = widen(values, B * N * VALUE);
@@ -83,7 +95,8 @@ static double *self_attended(const double *x, const char *prefix, bool causal)
     char full[64];
     snprintf(full, sizeof full, "%s.attention", prefix);
     double *packed = naive_linear(x, named(&set, full, "query_key_value.weight"), named(&set, full, "query_key_value.bias"), B * T, E, 3 * E);
-    double *mixed = naive_attention(&(naive_shape){ B, T, T, HEADS, SIZE, SIZE, lengths, causal }, packed, 3 * E, packed + E, 3 * E, packed + 2 * E, 3 * E);
+    double *mixed = naive_attention(&(naive_shape){ B, T, T, HEADS, SIZE, SIZE, lengths, causal }, packed, 3 * E, packed + E, 3 * E,
+                                    packed + 2 * E, 3 * E);
     double *out = naive_linear(mixed, named(&set, full, "output.weight"), named(&set, full, "output.bias"), B * T, E, E);
     free(packed);
     free(mixed);
@@ -130,7 +143,9 @@ static void add_part(double *x, const double *memory, const char *prefix, int pa
 
 static void check_layers(bool decoder, bool pre)
 {
-    sq_attention_block_config self = { .mechanism = "softmax", .width = E, .heads = HEADS, .max_length = N, .causal = decoder, .lengths = true, .bias = true }, cross = self;
+    sq_attention_block_config
+        self = { .mechanism = "softmax", .width = E, .heads = HEADS, .max_length = N, .causal = decoder, .lengths = true, .bias = true },
+        cross = self;
     cross.cross = true;
     cross.causal = false;
     if (!decoder) cross.mechanism = NULL;
@@ -145,7 +160,8 @@ static void check_layers(bool decoder, bool pre)
     for (int i = 0; i < 2; i++) {
         for (int part = 0; part < 3; part++)
             if (decoder || part != 1) add_part(expected, wide_memory, i ? "b" : "a", part, pre, decoder);
-        out = sq__transformer_layer_run(&layers[i], tape, &(sq_transformer_inputs){ .x = out, .memory = held, .lengths = lengths, .memory_lengths = memory_lengths });
+        out = sq__transformer_layer_run(
+            &layers[i], tape, &(sq_transformer_inputs){ .x = out, .memory = held, .lengths = lengths, .memory_lengths = memory_lengths });
     }
     assert_ok(sq__tape_status(tape, &error), &error);
     assert_rows(out, expected, lengths, BOUND);
@@ -167,7 +183,11 @@ static void plans_are_kept(void **state)
     (void)state;
     sq_plans plans;
     const sq_attention *first, *again, *plan;
-    assert_ok(sq__plans_create(&plans, &(sq_attention_desc){ .mechanism = "softmax", .B = 1, .H = 1, .T = 64, .N = 64, .D = 4, .M = 4, .max_length = 64 }, &error), &error);
+    assert_ok(
+        sq__plans_create(&plans,
+                         &(sq_attention_desc){ .mechanism = "softmax", .B = 1, .H = 1, .T = 64, .N = 64, .D = 4, .M = 4, .max_length = 64 },
+                         &error),
+        &error);
     assert_ok(sq__plans_get(&plans, 2, 10, 10, &first, &error), &error);
     for (int64_t n = 11; n < 11 + SQ_PLANS - 1; n++) {
         assert_ok(sq__plans_get(&plans, 2, n, n, &plan, &error), &error);
@@ -186,17 +206,25 @@ static void configurations_that_cannot_be(void **state)
 {
     (void)state;
     sq_attention_block block;
-    assert_int_equal(sq__attention_block_create(&block, &set, "x", &(sq_attention_block_config){ .mechanism = "softmax", .width = 7, .heads = 2, .max_length = 3 }, NULL, false, &error), SQ_INVALID);
+    assert_int_equal(sq__attention_block_create(
+                         &block, &set, "x", &(sq_attention_block_config){ .mechanism = "softmax", .width = 7, .heads = 2, .max_length = 3 },
+                         NULL, false, &error),
+                     SQ_INVALID);
     assert_contains(error.message, "width is 7; expected a multiple of the 2 heads");
     sq__attention_block_clear(&block);
-    assert_int_equal(sq__attention_block_create(&block, &set, "x", &(sq_attention_block_config){ .mechanism = "nothing", .width = 8, .heads = 2, .max_length = 3 }, NULL, false, &error), SQ_NOT_FOUND);
+    assert_int_equal(sq__attention_block_create(
+                         &block, &set, "x", &(sq_attention_block_config){ .mechanism = "nothing", .width = 8, .heads = 2, .max_length = 3 },
+                         NULL, false, &error),
+                     SQ_NOT_FOUND);
     sq__attention_block_clear(&block);
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = { TEST(cross_attention_of_free_sizes), TEST(encoder_layers_pre), TEST(encoder_layers_post), TEST(decoder_layers_pre),
-                                        TEST(decoder_layers_post), TEST(plans_are_kept), TEST(configurations_that_cannot_be) };
+    const struct CMUnitTest tests[] = { TEST(cross_attention_of_free_sizes), TEST(encoder_layers_pre),
+                                        TEST(encoder_layers_post),           TEST(decoder_layers_pre),
+                                        TEST(decoder_layers_post),           TEST(plans_are_kept),
+                                        TEST(configurations_that_cannot_be) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

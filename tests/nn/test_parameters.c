@@ -112,8 +112,12 @@ static void stack_of_both_directions(void **state)
     for (int layer = 0; layer < 2; layer++)
         for (int way = 0; way < 2; way++) {
             const sq_gru_cell *from = &stack.cells[2 * layer + way], *to = &exchanged.cells[2 * layer + 1 - way];
-            const int pairs[4][2] = { { from->weight_ih, to->weight_ih }, { from->weight_hh, to->weight_hh }, { from->bias_ih, to->bias_ih }, { from->bias_hh, to->bias_hh } };
-            for (int k = 0; k < 4; k++) memcpy(other.items[pairs[k][1]].value, set.items[pairs[k][0]].value, (size_t)set.items[pairs[k][0]].count * sizeof(float));
+            const int pairs[4][2] = { { from->weight_ih, to->weight_ih },
+                                      { from->weight_hh, to->weight_hh },
+                                      { from->bias_ih, to->bias_ih },
+                                      { from->bias_hh, to->bias_hh } };
+            for (int k = 0; k < 4; k++)
+                memcpy(other.items[pairs[k][1]].value, set.items[pairs[k][0]].value, (size_t)set.items[pairs[k][0]].count * sizeof(float));
             if (layer == 0) continue;   /* its input has its halves exchanged, too */
             float *w = other.items[to->weight_ih].value;
             for (int row = 0; row < 3 * H; row++)

@@ -24,7 +24,8 @@
  *   xformers    smorf_, smhyp_     convention=paper kernel=softmax or hyperbolic (its constants cancel); projection = features'
  *   ortho_                         sq__orthogonal_directions (orthogonal.h), scaling 0 with norm_draws, 1 without
  *
- * Departures from the paper: none in `paper` for softmax and hyperbolic. Trigonometric and gaussian denominators can vanish:
+ * Departures from the paper: none in `paper` for softmax and hyperbolic. Rows of a drawn orthogonal projection get random signs,
+ * without which (as in the public implementations) it is biased. Trigonometric and gaussian denominators can vanish:
  * d + 2e-6 where |d| <= 1e-6. In conventions with a stabiliser over all keys (not paper softmax or hyperbolic) a masked key
  * still counts in it, and a later key moves the rounding of an earlier row. */
 #include "attention/performer.h"
@@ -82,10 +83,21 @@ static int performer_tensors(const void *data, const sq_problem *p, sq_attention
     return 1;
 }
 
+/* LAPACK ties the sign of a row of Q' to the matrix (the first row never points along the first axis), and positive features of
+ * such rows do not converge to softmax; a random sign for each row makes Q uniform (Haar). */
+static void flip_rows(const sq_random *sign, int64_t m, int64_t D, float *rows)
+{
+    for (int64_t i = 0; i < m; i++) {
+        if (sq__random_u32(sign, (uint64_t)i) & 1) continue;
+        for (int64_t d = 0; d < D; d++) rows[i * D + d] = -rows[i * D + d];
+    }
+}
+
 /* Heads draw from streams of their own, so that each is independent of how many there are. */
 static sq_status draw_directions(const sq_performer_config *config, int64_t m, int64_t D, uint64_t seed, uint64_t number, float *out)
 {
     const sq_random normal = sq__random_stream(seed, "performer.projection", number), length = sq__random_stream(seed, "performer.length", number);
+    const sq_random sign = sq__random_stream(seed, "performer.sign", number);
     const int64_t draws = (m + D - 1) / D * D * D;
     if (!config->orthogonal) {
         sq__random_normal_fill(&normal, out, m * D, 1);
@@ -97,6 +109,7 @@ static sq_status draw_directions(const sq_performer_config *config, int64_t m, i
         sq__random_normal_fill(&normal, blocks, draws, 1);
         sq__random_normal_fill(&length, norms, m * D, 1);
         status = sq__orthogonal_directions(blocks, config->scaling == 0 ? norms : NULL, m, D, out);
+        if (status == SQ_OK) flip_rows(&sign, m, D, out);
     }
     sq__free(blocks);
     sq__free(norms);

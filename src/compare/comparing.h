@@ -67,6 +67,8 @@ void sq__compare_report(const sq_comparing *comparing, const char *stage, const 
 bool sq__compare_stopped(const sq_comparing *comparing);
 
 /* ---- summary.c ---- */
+/* Seconds of training that a run took, in whichever call it was. */
+double sq__run_seconds(const sq_run_result *run);
 /* Mean and deviation over seeds, exponents, crossovers. models [model_count] borrow from comparing. */
 void sq__compare_summarise(const sq_comparing *comparing, sq_compared *models, int64_t *fit_from);
 /* Length from which `mine` is below `theirs` at this and every longer n, interpolated in log-log; NaN: not at the longest.

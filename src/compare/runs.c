@@ -114,15 +114,6 @@ static char *run_folder(const sq_comparing *c, const char *mechanism, uint64_t s
     return sq__path_join(c->folder, name);
 }
 
-/* What a run cost when it was trained, now or in an earlier call. */
-static double trained_seconds(const sq_run_result *run, double now)
-{
-    double seconds = 0;
-    for (int i = 0; i < run->epoch_count; i++)
-        if (isfinite(run->curve[i].seconds)) seconds += run->curve[i].seconds;
-    return fmax(seconds, now);
-}
-
 static sq_status train_one(sq_comparing *c, sq_comparing_model *model, uint64_t seed, sq_error *error)
 {
     sq_task_job made;
@@ -145,7 +136,7 @@ static sq_status train_one(sq_comparing *c, sq_comparing_model *model, uint64_t 
     sq__free(folder);
     if (status != SQ_OK) return status;
     model->run_count++;
-    model->run_seconds += trained_seconds(result, sq__clock() - begin);
+    model->run_seconds += fmax(sq__run_seconds(result), sq__clock() - begin);
     return sq__store_run(c->store, result, model->baseline, error);
 }
 

@@ -43,6 +43,21 @@ static double mean_of(const sq_comparing_model *model, size_t field)
     return count ? sum / count : NAN;
 }
 
+double sq__run_seconds(const sq_run_result *run)
+{
+    double seconds = 0;
+    for (int i = 0; i < run->epoch_count; i++)
+        if (isfinite(run->curve[i].seconds)) seconds += run->curve[i].seconds;
+    return seconds;
+}
+
+static double mean_run_seconds(const sq_comparing_model *model)
+{
+    double seconds = 0;
+    for (int r = 0; r < model->run_count; r++) seconds += sq__run_seconds(&model->runs[r]);
+    return seconds > 0 ? seconds / model->run_count : NAN;
+}
+
 static void fill_row(const sq_comparing_model *model, sq_compare_row *row)
 {
     *row = (sq_compare_row){ .baseline = model->baseline, .seeds = model->run_count };
@@ -130,7 +145,8 @@ void sq__compare_summarise(const sq_comparing *c, sq_compared *models, int64_t *
     for (int i = 0; i < c->model_count; i++) {
         const sq_comparing_model *from = &c->models[i];
         sq_compared *to = &models[i];
-        *to = (sq_compared){ .options = from->options, .run_count = from->run_count, .runs = from->runs, .point_count = from->point_count,
+        *to = (sq_compared){ .options = from->options, .run_count = from->run_count, .runs = from->runs, .training_seconds = mean_run_seconds(from),
+                             .point_count = from->point_count,
                              .points = from->points, .sweep_note = from->sweep_note };
         fill_row(from, &to->row);
         for (int pass = 0; pass < SQ_PASSES; pass++) {

@@ -20,6 +20,7 @@ typedef struct sq_compared {           /* one mechanism or baseline */
     const char *options;               /* "rank=64 sharing=none"; "" */
     int run_count;
     const sq_run_result *runs;         /* by seed */
+    double training_seconds;           /* of a whole run, mean over seeds; NaN: none */
     int point_count;
     const sq_sweep_point *points;      /* by rising n */
     double time_exponent[SQ_PASSES], memory_exponent[SQ_PASSES];   /* NaN: too few points */

@@ -114,7 +114,7 @@ static void equals(char *line, const sq_comparison *c, const sq_findings *f)
     for (int i = 0; i < c->count; i++) {
         if (i == f->best || !level(c, f->best, i)) continue;
         count++;
-        if (c->models[i].row.epoch_seconds < c->models[cheapest].row.epoch_seconds) cheapest = i;
+        if (c->models[i].training_seconds < c->models[cheapest].training_seconds) cheapest = i;
     }
     if (count == 0) {
         double spread;
@@ -135,8 +135,8 @@ static void equals(char *line, const sq_comparison *c, const sq_findings *f)
         add(line, ")");
     }
     if (cheapest != f->best)
-        add(line, "; the fastest of these to train is %s: %s an epoch against %s", c->models[cheapest].row.mechanism,
-            sq__format_seconds(figure[0], c->models[cheapest].row.epoch_seconds), sq__format_seconds(figure[1], c->models[f->best].row.epoch_seconds));
+        add(line, "; the fastest of these to train is %s: %s against %s", c->models[cheapest].row.mechanism,
+            sq__format_seconds(figure[0], c->models[cheapest].training_seconds), sq__format_seconds(figure[1], c->models[f->best].training_seconds));
 }
 
 /* "2.1 times less training time", "1.3 times as much memory", "as much memory" */

@@ -103,7 +103,7 @@ static sq_status body(const sq_page *page, FILE *file, sq_error *error)
     fputs("<main>\n", file);
     if (page->plot_note[0]) element(file, "<p class=\"note\">", page->plot_note, "</p>\n");
     fputs("<h2>Results on the test split</h2>\n", file);
-    if (c->seeds > 1) fprintf(file, "<p class=\"small\">Mean ± standard deviation over %d seeds; times are medians; memory is the exact peak of the library's own "
+    if (c->seeds > 1) fprintf(file, "<p class=\"small\">Mean ± standard deviation over %d seeds; time an epoch is the median of a run; memory is the exact peak of the library's own "
                               "allocator.</p>\n", c->seeds);
     else fputs("<p class=\"small\">One seed: how much the figures vary is unknown. Memory is the exact peak of the library's own allocator.</p>\n", file);
     sq__page_table(c, page->findings, file);

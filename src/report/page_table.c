@@ -65,7 +65,7 @@ static void row(const sq_comparison *c, const sq_findings *found, int i, FILE *f
     fprintf(file, "<tr%s>", i == found->best ? " class=\"best\"" : "");
     name_cell(c, i, r->seeds > 0 ? r->note : "", file);
     if (r->seeds == 0) {
-        fputs("<td class=\"wrap\" colspan=\"10\">not run: ", file);
+        fputs("<td class=\"wrap\" colspan=\"11\">not run: ", file);
         sq__put_xml(file, r->note);
         fputs("</td></tr>\n", file);
         return;
@@ -76,6 +76,7 @@ static void row(const sq_comparison *c, const sq_findings *found, int i, FILE *f
                 cell(file, sq__format_spread(figure, sq__metric_value(quality_columns[q], &r->mean), sq__metric_value(quality_columns[q], &r->deviation), 3));
     cell(file, sq__format_count(figure, r->parameters));
     cell(file, sq__format_seconds(figure, r->epoch_seconds));
+    cell(file, sq__format_seconds(figure, c->models[i].training_seconds));
     cell(file, sq__format_quantity(figure, r->clients_per_second > 0 ? r->clients_per_second : NAN));
     cell(file, sq__format_quantity(figure, r->tokens_per_second > 0 ? r->tokens_per_second : NAN));
     cell(file, sq__format_bytes(figure, (double)r->train_peak_bytes));
@@ -89,11 +90,11 @@ void sq__page_table(const sq_comparison *c, const sq_findings *found, FILE *file
     for (int pass = 0; pass < 2; pass++)
         for (int q = 0; q < 4; q++)
             if ((strcmp(quality_columns[q], c->metric) == 0) == (pass == 0)) fprintf(file, "<th scope=\"col\">%s</th>", sq__metric_title(quality_columns[q]));
-    fputs("<th scope=\"col\">parameters</th><th scope=\"col\">time an<br>epoch</th><th scope=\"col\">clients/s</th><th scope=\"col\">tokens/s</th>"
+    fputs("<th scope=\"col\">parameters</th><th scope=\"col\">time an<br>epoch</th><th scope=\"col\">training<br>time</th><th scope=\"col\">clients/s</th><th scope=\"col\">tokens/s</th>"
           "<th scope=\"col\">memory,<br>training</th><th scope=\"col\">memory,<br>inference</th></tr></thead>\n<tbody>\n", file);
     for (int baseline = 0; baseline < 2; baseline++) {
         int i = next_by_quality(c, baseline, -1);
-        if (i >= 0) fprintf(file, "<tr class=\"group\"><td colspan=\"11\">%s</td></tr>\n", baseline ? "baselines" : "attention mechanisms, best first");
+        if (i >= 0) fprintf(file, "<tr class=\"group\"><td colspan=\"12\">%s</td></tr>\n", baseline ? "baselines" : "attention mechanisms, best first");
         for (; i >= 0; i = next_by_quality(c, baseline, i)) row(c, found, i, file);
     }
     fputs("</tbody></table></div>\n", file);

@@ -10,7 +10,7 @@
 
 double sq__cost(const sq_compared *model, int cost)
 {
-    const double value = cost == SQ_COST_TRAINING ? model->row.epoch_seconds : 1 / model->row.clients_per_second;
+    const double value = cost == SQ_COST_TRAINING ? model->training_seconds : 1 / model->row.clients_per_second;
     return value > 0 && isfinite(value) ? value : NAN;
 }
 
@@ -53,7 +53,7 @@ static void write_script(const sq_comparison *c, const sq_figure *figure, const 
     fprintf(script, "set logscale x\nset xrange [%.9g:%.9g]\nset yrange [%.9g:%.9g]\n", low / 1.3, high * 1.3, bottom, top);
     time_ticks(script, low / 1.3, high * 1.3);
     fprintf(script, "set xlabel '%s'\nset ylabel 'test %s'\nset pointsize 1.1\n",
-            figure->variant == SQ_COST_TRAINING ? "training time an epoch" : "inference time a client", sq__metric_title(c->metric));
+            figure->variant == SQ_COST_TRAINING ? "training time of a run" : "inference time a client", sq__metric_title(c->metric));
     sq__plot_put_legend(plot, c, 0);
     fprintf(script, "plot data index %d using 1:2 with steps lc rgb grey lw 2 dt 3 title 'Pareto front'", c->count);
     if (majority) fprintf(script, ", \\\n %.9g with lines lc rgb grey lw 1 dt 2 title 'majority class'", c->majority);

@@ -18,7 +18,7 @@ enum { SQ_FIGURES = 9 };
 extern const sq_figure sq__figures[SQ_FIGURES];
 
 enum { SQ_COST_TRAINING, SQ_COST_INFERENCE };
-double sq__cost(const sq_compared *model, int cost);   /* seconds an epoch; seconds a client; NaN: none */
+double sq__cost(const sq_compared *model, int cost);   /* seconds of training; seconds a client; NaN: none */
 
 sq_status sq__figure_pareto(const sq_comparison *, const sq_figure *, const char *folder, sq_plot *, bool *empty, sq_error *);     /* variant: SQ_COST_ */
 enum { SQ_CURVE_METRIC, SQ_CURVE_LOSS };

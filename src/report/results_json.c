@@ -136,6 +136,7 @@ static json_t *model_object(tree *t, const sq_compared *model)
     set(t, object, "test_deviation", quality(t, &row->deviation));
     set(t, object, "parameters", integer(row->parameters));
     set(t, object, "epoch_seconds", real(row->epoch_seconds));
+    set(t, object, "training_seconds", real(model->training_seconds));
     set(t, object, "clients_per_second", real(row->clients_per_second));
     set(t, object, "tokens_per_second", real(row->tokens_per_second));
     set(t, object, "train_peak_bytes", integer((int64_t)row->train_peak_bytes));

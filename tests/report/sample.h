@@ -112,6 +112,7 @@ static sample *sample_make(int mechanisms, int baselines, int classes, int seeds
         sample_summary(model);
         model->row.parameters = model->runs[0].parameters;
         model->row.epoch_seconds = model->runs[0].epoch_seconds;
+        model->training_seconds = model->runs[0].epoch_seconds * (double)model->runs[0].epochs;
         model->row.clients_per_second = model->runs[0].clients_per_second;
         model->row.tokens_per_second = model->runs[0].tokens_per_second;
         model->row.train_peak_bytes = model->runs[0].train_peak_bytes;

@@ -65,8 +65,8 @@ static void a_baseline_may_win_and_others_be_level(void **state)
     set_quality(s, 2, 0.700, 0.010);
     set_quality(s, 3, 0.885, 0.001);
     set_quality(s, 4, 0.600, 0.004);
-    for (int i = 0; i < 5; i++) s->models[i].row.epoch_seconds = 10 - i;
-    s->models[1].row.epoch_seconds = 0.5;
+    for (int i = 0; i < 5; i++) s->models[i].training_seconds = 10 - i;
+    s->models[1].training_seconds = 0.5;
     s->models[1].crossover[SQ_BACKWARD] = 256;
     s->models[2].crossover[SQ_BACKWARD] = NAN;
     s->models[2].row.diverged = 1;
@@ -76,7 +76,7 @@ static void a_baseline_may_win_and_others_be_level(void **state)
     assert_true(says(&found, "logistic, a baseline, is best here: ROC-AUC 0.885 ± 0.001, 0.005 better than the best attention mechanism, softmax (0.880 ± 0.010); "
                              "the difference is within the spread of 0.010"));
     assert_true(says(&found, "Level with it within the spread: softmax (0.880 ± 0.010), linformer (0.878 ± 0.010); the fastest of these to train is linformer: "
-                             "500 ms an epoch against 7.00 s"));
+                             "500 ms against 7.00 s"));
     assert_true(says(&found, "from n = 256 or less (linformer); none for performer up to n = 16,384"));
     assert_true(says(&found, "performer diverged in 1 of 3 runs"));
     sample_free(s);

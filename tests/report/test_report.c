@@ -150,7 +150,7 @@ static void nothing_finite_is_survived(void **state)
     for (int i = 0; i < 4; i++) {
         s->models[i].row.mean = s->models[i].row.deviation = none;
         s->models[i].row.diverged = 2;
-        s->models[i].row.epoch_seconds = s->models[i].row.clients_per_second = NAN;
+        s->models[i].row.epoch_seconds = s->models[i].training_seconds = s->models[i].row.clients_per_second = NAN;
         s->models[i].point_count = 0;
         for (int r = 0; r < 2; r++) {
             s->runs[2 * i + r].diverged = true;

@@ -87,10 +87,8 @@ static void run_module(sq_golden *golden)
 
 static void run_directions(sq_golden *golden)
 {
-    const sq_st_tensor *out = sq__golden_tensor(golden, "out", SQ_SHAPE(SQ_ANY, SQ_ANY));
-    const int64_t scaling = sq__golden_count(golden, "scaling", -1);
-    if (!out) return;
-    const int64_t m = out->shape[0], D = out->shape[1];
+    const int64_t scaling = sq__golden_count(golden, "scaling", -1), m = sq__golden_count(golden, "rows", -1), D = sq__golden_count(golden, "columns", -1);
+    if (!sq__golden_tensor(golden, "out", SQ_SHAPE(m, D))) return;
     const float *blocks = sq__golden_floats(golden, "block_draws", SQ_SHAPE((m + D - 1) / D, D, D));
     const float *norms = scaling == 0 ? sq__golden_floats(golden, "norm_draws", SQ_SHAPE(m, D)) : NULL;
     if (scaling > 1) sq__golden_skip(golden, "scaling %lld is unknown to this build", (long long)scaling);

@@ -71,11 +71,22 @@ void sq__module_parameter(sq_module *module, const char *parameter, int64_t row,
     sq__module_load(module, name, &(sq_module_part){ parameter, row, rows }, 1);
 }
 
+/* What failed outside of the tape stops it, too: operations on what is missing then do nothing. */
+static sq_var *stopped(sq_module *module)
+{
+    sq_error error;
+    if (!sq__golden_going(module->golden)) {
+        sq__fail(&error, SQ_INVALID, "the file's check has ended");
+        sq__tape_fail(module->tape, &error);
+    }
+    return NULL;
+}
+
 static sq_var *enter(sq_module *module, const char *name, int rank, const int64_t *shape, bool needs_gradient)
 {
     const sq_st_tensor *tensor = sq__golden_tensor(module->golden, name, rank, shape);
     const float *values = tensor ? sq__golden_floats(module->golden, name, rank, shape) : NULL;
-    if (!values || !sq__module_going(module)) return NULL;
+    if (!values || !sq__module_going(module)) return stopped(module);
     sq_var *var = sq__tape_input(module->tape, rank, tensor->shape, values, needs_gradient);
     if (var && needs_gradient) remember(module, name, (sq_module_input){ .var = var, .count = var->count });
     return var;
@@ -98,7 +109,7 @@ sq_var *sq__module_constant(sq_module *module, const char *name, int rank, const
 
 sq_var *sq__module_values(sq_module *module, int rank, const int64_t *shape, const float *values, bool needs_gradient)
 {
-    if (!values || !sq__module_going(module)) return NULL;
+    if (!values || !sq__module_going(module)) return stopped(module);
     return sq__tape_input(module->tape, rank, shape, values, needs_gradient);
 }
 

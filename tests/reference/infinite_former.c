@@ -292,7 +292,7 @@ static void run(const reference_case *at)
 }
 
 static const reference_variant variants[] = {
-    { .options = "", .largest = 600 },
+    { .options = "" },
     { .options = "segment=16 basis=20 samples=24 width_narrow=0.03 width_wide=0.06 kl_weight=0.1", .largest = 300 },
     { .options = "segment=16 basis=16 samples=24 width_narrow=0.04 width_wide=0.08 detach=true bias=false kl_weight=0.1 kl_mean=true", .largest = 300 },
     { .options = "segment=9 basis=12 samples=16 width_narrow=0.06 width_wide=0.12 sticky=true kl_weight=0.01", .largest = 130 },

@@ -58,14 +58,20 @@ static inline sq_model_config toy_config(void)
     return config;
 }
 
-static inline sq_model *toy_model(const sq_model_config *config, const char *mechanism, uint64_t seed)
+/* option: of the mechanism, or NULL */
+static inline sq_model *toy_model_with(const sq_model_config *config, const char *mechanism, const sq_option *option, uint64_t seed)
 {
     sq_model *model;
     sq_error error;
-    assert_ok(sq__model_create(&model, config,
-                               &(sq_model_spec){ .schema = &toy_schema, .mechanism = mechanism, .seed = seed, .threads = 1 }, &error),
-              &error);
+    const sq_model_spec spec = { .schema = &toy_schema, .mechanism = mechanism, .options = option, .option_count = option ? 1 : 0, .seed = seed,
+                                 .threads = 1 };
+    assert_ok(sq__model_create(&model, config, &spec, &error), &error);
     return model;
+}
+
+static inline sq_model *toy_model(const sq_model_config *config, const char *mechanism, uint64_t seed)
+{
+    return toy_model_with(config, mechanism, NULL, seed);
 }
 
 /* Logits of a batch, freshly computed without recording. Free them. */

@@ -89,7 +89,7 @@ static void softmax_backward(const sq_run *run)
 
 const sq_attention_kind sq__attention_softmax = {
     .name = "softmax", .title = "exact attention", .paper = "arXiv:1706.03762", .cost = "O(n^2) time, O(n) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_GROUPED,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED,
     .config_size = sizeof(softmax_config), .sizes = softmax_sizes, .flops = softmax_flops,
     .forward = softmax_forward, .backward = softmax_backward,
 };

@@ -86,6 +86,14 @@ static void print_begin(const bench_request *r)
     }
 }
 
+/* Before the first case, so that a refusal stands alone. */
+static void print_begin_once(const bench_request *r)
+{
+    static bool begun;
+    if (!begun) print_begin(r);
+    begun = true;
+}
+
 static void print_case(const bench_request *r, const char *name, int64_t n, const sq_bench_result *b)
 {
     char workspace[32], peak[32];
@@ -131,6 +139,7 @@ static int run_mechanism(const bench_request *r, int mechanism, sq_stop_flag *st
             return 0;
         }
         if (status != SQ_OK) return report_error(&error);
+        print_begin_once(r);
         print_case(r, info.name, r->lengths[i], &result);
         c->n[c->count] = (double)r->lengths[i];
         c->ms[c->count] = result.ms;
@@ -144,7 +153,6 @@ static int run_all(const bench_request *r)
     static curve curves[MAX_MECHANISMS];
     sq_stop_flag *stop = stop_on_signal();
     int status = 0;
-    print_begin(r);
     for (int i = 0; i < r->mechanism_count && !*stop; i++) {
         int own = run_mechanism(r, r->mechanisms[i], stop, &curves[i]);
         if (own > status) status = own;

@@ -18,7 +18,7 @@ static void fill_table(table *t, const sq_compare_result *result, fill_fn *fill,
         if (i > 0 && row->baseline && !row[-1].baseline) table_rule(t);
         table_row_begin(t);
         place[i] = t->count - 1;
-        table_cell(t, 0, "%s%s", row->mechanism, row->baseline ? " (baseline)" : "");
+        table_cell(t, 0, "%s", row->mechanism);
         fill(t, row);
     }
 }
@@ -67,7 +67,7 @@ static void fill_cost(table *t, const sq_compare_row *row)
     table_cell(t, 6, "%s", bytes_text((double)row->inference_peak_bytes, text, sizeof text));
     if (isfinite(row->time_exponent)) table_cell(t, 7, "n^%.2f", row->time_exponent);
     if (isfinite(row->memory_exponent)) table_cell(t, 8, "n^%.2f", row->memory_exponent);
-    if (isfinite(row->crossover)) table_cell(t, 9, "n=%.0f", row->crossover);
+    if (isfinite(row->crossover)) table_cell(t, 9, "%.0f", row->crossover);
 }
 
 #define FIELD(member) offsetof(sq_compare_row, member)
@@ -88,7 +88,7 @@ static void print_quality(const sq_compare_result *result, int *place)
     int seeds = 0;
     for (int i = 0; i < result->row_count; i++)
         if (result->rows[i].seeds > seeds) seeds = result->rows[i].seeds;
-    printf("%s, * best; always saying the most frequent class: accuracy %.4f\n", seeds > 1 ? "mean ± standard deviation over seeds" : "one seed",
+    printf("%s; * best; below the line: baselines; always saying the most frequent class: accuracy %.4f\n", seeds > 1 ? "mean ± standard deviation over seeds" : "one seed",
            result->majority);
     for (int i = 0; i < result->row_count; i++)
         if (result->rows[i].note[0]) printf("%s: %s\n", result->rows[i].mechanism, result->rows[i].note);
@@ -104,7 +104,7 @@ static void print_cost(const sq_compare_result *result, int *place)
     mark_best(&t, result, place, 2, FIELD(epoch_seconds), -1);
     mark_best(&t, result, place, 3, FIELD(clients_per_second), 1);
     table_print(&t, stdout);
-    printf("time, memory: of a training step, fitted over the length sweep; faster: length from which it beats softmax\n\n");
+    printf("time, memory: of a training step, fitted over the length sweep; faster: from this length on it beats softmax\n\n");
 }
 
 static int print_result(const sq_compare_result *result)

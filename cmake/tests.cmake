@@ -20,3 +20,12 @@ foreach(layer base io kernels attention autograd nn data models report train tas
     set_tests_properties(${layer}/${name} PROPERTIES TIMEOUT 300)
   endforeach()
 endforeach()
+
+# The program from outside: tests/cli/test_*.py, each run with the program's path.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+file(GLOB cli_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/cli/test_*.py)
+foreach(test ${cli_tests})
+  get_filename_component(name ${test} NAME_WE)
+  add_test(NAME cli/${name} COMMAND Python3::Interpreter ${test} $<TARGET_FILE:subquad-cli>)
+  set_tests_properties(cli/${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+endforeach()

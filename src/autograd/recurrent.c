@@ -154,20 +154,21 @@ static void gru_forward(sq_tape *tape, sq_node *node)
 static bool cell_back(const gru *c, float *gates, float *inner, const float *before, float *dh)
 {
     const int64_t H = c->H;
-    float *r = gates, *z = gates + H, *n = gates + 2 * H, most = 0;
-#pragma omp simd reduction(max : most)
+    float *r = gates, *z = gates + H, *n = gates + 2 * H;
+#pragma omp simd
     for (int64_t i = 0; i < H; i++) {
         const float d = fabsf(dh[i]) < FADED ? 0 : dh[i];
         const float dn = d * (1 - z[i]) * (1 - n[i] * n[i]), dz = d * (before[i] - n[i]) * z[i] * (1 - z[i]);
-        const float dr = dn * inner[i] * r[i] * (1 - r[i]), size = fabsf(d);
+        const float dr = dn * inner[i] * r[i] * (1 - r[i]);
         dh[i] = d * z[i];
         inner[i] = dn * r[i];
         r[i] = dr;
         z[i] = dz;
         n[i] = dn;
-        most = most > size ? most : size;
     }
-    return !(most == 0);   /* NaN counts as something */
+    for (int64_t i = 0; i < H; i++)
+        if (dh[i] != 0 || z[i] != 0 || n[i] != 0) return true;   /* NaN counts as something */
+    return false;
 }
 
 /* The state that step s of sequence b began with. */

@@ -36,12 +36,6 @@ static void directions(const sq_performer_map *map, const side_t *side, int64_t 
         for (int64_t d = 0; d < map->D; d++) u[i * map->F + d] = map->root * row_of(side, first + i)[d];
 }
 
-static void add(float *x, float a, int64_t n)
-{
-#pragma omp simd
-    for (int64_t r = 0; r < n; r++) x[r] += a;
-}
-
 static void negated(float *y, const float *x, int64_t n)
 {
 #pragma omp simd
@@ -55,7 +49,7 @@ static void exponents(const sq_performer_map *map, sq_linear_side which, int64_t
     for (int64_t i = 0; i < rows; i++) {
         float *row = f + i * map->F;
         if (map->kernel == SQ_PERFORMER_HYPERBOLIC) negated(row + map->m, row, map->m);
-        if (which == SQ_LINEAR_KEYS && map->project) add(row, -half_square(map, side, first + i), map->F);
+        if (which == SQ_LINEAR_KEYS && map->project) sq__linear_shift(row, -half_square(map, side, first + i), map->F);
     }
 }
 
@@ -70,7 +64,7 @@ static void positive_values(const sq_performer_map *map, sq_linear_side which, i
         if (map->kernel == SQ_PERFORMER_HYPERBOLIC) negated(row + map->m, row, map->m);
         map->kernels->exp_sum(row, row, 1, shift, map->F);
         map->kernels->scale(row, w, map->F);
-        if (eps != 0) add(row, eps, map->F);
+        if (eps != 0) sq__linear_shift(row, eps, map->F);
     }
 }
 
@@ -168,6 +162,13 @@ static void through_plain(const sq_performer_map *map, sq_linear_side which, con
     for (int64_t r = 0; r < map->F; r++) df[r] = f[r] * (df[r] - mean);
 }
 
+static void through_rectified(const sq_performer_map *map, const float *f, float *df)
+{
+    const float eps = (float)map->rule->inside;
+#pragma omp simd
+    for (int64_t r = 0; r < map->F; r++) df[r] = f[r] > eps ? df[r] : 0;
+}
+
 static int64_t largest(const float *x, int64_t n)
 {
     int64_t at = 0;
@@ -198,8 +199,7 @@ static void backward(void *context, sq_linear_side which, int64_t first, int64_t
         const float *row = f ? f + i * map->F : NULL;
         float *drow = df + i * map->F;
         if (!map->project && !map->exponents && map->kernel == SQ_PERFORMER_SOFTMAX) through_plain(map, which, row, drow);
-        else if (map->kernel == SQ_PERFORMER_RELU)
-            for (int64_t r = 0; r < map->F; r++) drow[r] = row[r] > (float)map->rule->inside ? drow[r] : 0;
+        else if (map->kernel == SQ_PERFORMER_RELU) through_rectified(map, row, drow);
         else if (map->kernel == SQ_PERFORMER_GAUSSIAN) through_waves(map, row, drow);
         else if (map->kernel == SQ_PERFORMER_TRIGONOMETRIC) dn[i] = pull_row(map, which, row, drow, through_waves(map, row, drow));
         else if (!(map->exponents && which == SQ_LINEAR_QUERIES)) dn[i] = pull_row(map, which, row, drow, through_exponential(map, row, drow));

@@ -65,6 +65,8 @@ typedef struct sq_linear_gradients {
 
 #define SQ_LINEAR_CHUNK 128
 
+void sq__linear_shift(float *y, float a, int64_t n);   /* y += a; for maps, too */
+
 size_t sq__linear_state_floats(int64_t F, int64_t M);
 void sq__linear_state_place(sq_linear_state *state, float *floats, int64_t F, int64_t M);   /* pointers into [state_floats] */
 size_t sq__linear_workspace(int64_t F, int64_t M, bool causal, sq_pass pass);               /* bytes for one head */

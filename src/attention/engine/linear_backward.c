@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attention/engine/linear_state.h"
+#include "base/subnormal.h"
 
 typedef struct scratch {
     float *x, *y, *t;                  /* keys, queries divided by their denominator, a gradient [chunk,F] */
@@ -60,8 +61,7 @@ static float inverse(const sq_linear *l, int64_t i)
 static void load_queries(const sq_linear *l, int64_t first, int64_t rows, float *y)
 {
     l->map.features(l->map.context, SQ_LINEAR_QUERIES, first, rows, y);
-    for (int64_t i = 0; l->exponents && i < rows; i++)
-        for (int64_t r = 0; r < l->F; r++) y[i * l->F + r] -= l->rows[first + i];
+    for (int64_t i = 0; l->exponents && i < rows; i++) sq__linear_shift(y + i * l->F, -l->rows[first + i], l->F);
 }
 
 /* y = exp(y + sign reference), row by row; a NULL reference is 0. */
@@ -80,8 +80,7 @@ static void divide_rows(const sq_linear *l, const sq_kernels *kernels, int64_t f
 static void load_g(const sq_linear *l, const sq_linear_gradients *g, int64_t first, int64_t rows, int64_t keys, const float *delta, float *a)
 {
     sq__gemm(false, true, rows, keys, l->M, 1, g->dout + first * g->dout_row, g->dout_row, l->v + first * l->v_row, l->v_row, 0, a, SQ_LINEAR_CHUNK);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j <= i && j < keys; j++) a[i * SQ_LINEAR_CHUNK + j] += delta[i];
+    for (int64_t i = 0; i < rows; i++) sq__linear_shift(a + i * SQ_LINEAR_CHUNK, delta[i], i < keys ? i + 1 : keys);
     sq__linear_lower(a, rows, keys, SQ_LINEAR_CHUNK);
 }
 
@@ -218,23 +217,27 @@ static int64_t descend(const sq_linear *l, const sq_linear_gradients *g, const s
     return rows;
 }
 
+static void backward_causal(const sq_linear *l, const sq_linear_gradients *g, const sq_kernels *kernels, scratch *s)
+{
+    sq__linear_reset(&s->state, l->F, l->M, l->exponents ? 0 : l->denominator.per_feature);
+    for (int64_t i = 0; i < l->T;) {
+        const int64_t end = (i / SQ_LINEAR_CHUNK + 1) * SQ_LINEAR_CHUNK;
+        i += ascend(l, g, kernels, s, i, (end < l->T ? end : l->T) - i);
+    }
+    sq__linear_reset(&s->state, l->F, l->M, 0);
+    for (int64_t end = l->T; end > 0;) {
+        const int64_t begin = (end - 1) / SQ_LINEAR_CHUNK * SQ_LINEAR_CHUNK;
+        end -= descend(l, g, kernels, s, end, end - begin);
+    }
+    nothing_for_keys(l, g, l->T, s);
+}
+
 void sq__linear_backward(const sq_linear *linear, const sq_linear_gradients *gradients, const sq_kernels *kernels, void *workspace)
 {
+    const unsigned mode = sq__subnormals_off();
     scratch s;
     cut_scratch(&s, workspace, linear->F, linear->M, linear->causal);
-    if (!linear->causal) {
-        backward_all(linear, gradients, kernels, &s);
-        return;
-    }
-    sq__linear_reset(&s.state, linear->F, linear->M, linear->exponents ? 0 : linear->denominator.per_feature);
-    for (int64_t i = 0; i < linear->T;) {
-        const int64_t end = (i / SQ_LINEAR_CHUNK + 1) * SQ_LINEAR_CHUNK;
-        i += ascend(linear, gradients, kernels, &s, i, (end < linear->T ? end : linear->T) - i);
-    }
-    sq__linear_reset(&s.state, linear->F, linear->M, 0);
-    for (int64_t end = linear->T; end > 0;) {
-        const int64_t begin = (end - 1) / SQ_LINEAR_CHUNK * SQ_LINEAR_CHUNK;
-        end -= descend(linear, gradients, kernels, &s, end, end - begin);
-    }
-    nothing_for_keys(linear, gradients, linear->T, &s);
+    if (linear->causal) backward_causal(linear, gradients, kernels, &s);
+    else backward_all(linear, gradients, kernels, &s);
+    sq__subnormals_restore(mode);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "attention/engine/linear_state.h"
+#include "base/subnormal.h"
 
 typedef struct scratch { float *x, *y, *a, *shift; } scratch;
 
@@ -131,17 +132,21 @@ static int64_t forward_chunk(sq_linear *l, const sq_kernels *kernels, const scra
     return rows;
 }
 
+static void forward_causal(sq_linear *l, const sq_kernels *kernels, const scratch *s)
+{
+    for (int64_t i = 0; i < l->T;) {   /* chunks end at multiples of SQ_LINEAR_CHUNK, also after one that was cut short */
+        const int64_t end = (i / SQ_LINEAR_CHUNK + 1) * SQ_LINEAR_CHUNK;
+        i += forward_chunk(l, kernels, s, i, (end < l->T ? end : l->T) - i);
+    }
+}
+
 void sq__linear_forward(sq_linear *linear, const sq_kernels *kernels, void *workspace)
 {
+    const unsigned mode = sq__subnormals_off();   /* features of far keys are far below their reference */
     scratch s;
     cut_scratch(&s, workspace, linear->F, linear->causal);
     sq__linear_reset(&linear->state, linear->F, linear->M, linear->exponents ? 0 : linear->denominator.per_feature);
-    if (!linear->causal) {
-        forward_all(linear, kernels, &s);
-        return;
-    }
-    for (int64_t i = 0; i < linear->T;) {   /* chunks end at multiples of SQ_LINEAR_CHUNK, also after one that was cut short */
-        const int64_t end = (i / SQ_LINEAR_CHUNK + 1) * SQ_LINEAR_CHUNK;
-        i += forward_chunk(linear, kernels, &s, i, (end < linear->T ? end : linear->T) - i);
-    }
+    if (linear->causal) forward_causal(linear, kernels, &s);
+    else forward_all(linear, kernels, &s);
+    sq__subnormals_restore(mode);
 }

@@ -97,9 +97,11 @@ void sq__linear_absorb(sq_linear_state *state, const sq_kernels *kernels, int64_
 void sq__linear_follow(sq_linear_state *state, const sq_kernels *kernels, int64_t F, int64_t M, float *x, int64_t rows, float top)
 {
     if (!(top > slack)) return;
-    for (int64_t i = 1; i < rows; i++)
-        for (int64_t r = 0; r < F; r++)
-            if (x[i * F + r] > x[r]) x[r] = x[i * F + r];
+    for (int64_t i = 1; i < rows; i++) {
+        const float *row = x + i * F;
+#pragma omp simd
+        for (int64_t r = 0; r < F; r++) x[r] = row[r] > x[r] ? row[r] : x[r];
+    }
     for (int64_t r = 0; r < F; r++) x[r] = state->reference[r] + logf(x[r]);
     raise(state, kernels, F, M, x);
 }
@@ -113,6 +115,12 @@ void sq__linear_multiply(float *y, const float *x, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] *= x[i];
+}
+
+void sq__linear_shift(float *y, float a, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) y[i] += a;
 }
 
 void sq__linear_keys(const sq_linear *linear, int64_t first, int64_t rows, float *x)

@@ -133,12 +133,12 @@ void sq__family_linformer(sq_golden *golden)
     static const struct { const char *prefix; void (*run)(sq_heads *h); } modules[] = { { "lucidrains_", lucidrains }, { "fairseq_", fairseq }, { "tatp22_", tatp22 } };
     const char *variant = sq__golden_text(golden, "variant", NULL);
     if (sq__golden_starts(variant, "large_")) variant += strlen("large_");
-    if (sq__golden_starts(variant, "core_")) {
+    if (sq__golden_variant(variant, "core_")) {
         run_core(golden);
         return;
     }
     for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
-        if (!sq__golden_starts(variant, modules[i].prefix)) continue;
+        if (!sq__golden_variant(variant, modules[i].prefix)) continue;
         sq_heads heads;
         if (sq__heads_open(&heads, golden, "linformer")) {
             heads.desc.scale = sq__golden_scale(golden);

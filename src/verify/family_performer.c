@@ -101,16 +101,16 @@ void sq__family_performer(sq_golden *golden)
 {
     const char *variant = sq__golden_text(golden, "variant", NULL);
     if (sq__golden_starts(variant, "large_")) variant += strlen("large_");
-    if (sq__golden_starts(variant, "ortho_")) {
+    if (sq__golden_variant(variant, "ortho_")) {
         run_directions(golden);
         return;
     }
-    if (sq__golden_starts(variant, "module_valuemask_")) {
+    if (sq__golden_variant(variant, "module_valuemask_")) {
         run_module(golden);
         return;
     }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (sq__golden_starts(variant, rows[i].prefix)) {
+        if (sq__golden_variant(variant, rows[i].prefix)) {
             run_core(golden, &rows[i]);
             return;
         }

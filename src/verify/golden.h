@@ -54,6 +54,7 @@ bool sq__golden_flag(sq_golden *golden, const char *key, bool otherwise);
 const char *sq__golden_numbered(sq_golden *golden, const char *stem, int64_t number);   /* stem holds one "%d" */
 const char *sq__golden_digits(sq_golden *golden, int64_t number);   /* as an option's value */
 bool sq__golden_starts(const char *text, const char *prefix);
+bool sq__golden_variant(const char *variant, const char *prefix);   /* "relu_" fits "relu_n50" and "relu" */
 
 /* ---- comparing ---- */
 

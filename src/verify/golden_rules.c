@@ -11,6 +11,12 @@ bool sq__golden_starts(const char *text, const char *prefix)
     return text && strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+bool sq__golden_variant(const char *variant, const char *prefix)
+{
+    const size_t length = strlen(prefix) - 1;   /* without the last '_' */
+    return strncmp(variant, prefix, length) == 0 && (variant[length] == '_' || !variant[length]);
+}
+
 /* ---- metadata ---- */
 
 static bool number_of_text(const char *text, double *value)

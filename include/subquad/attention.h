@@ -118,7 +118,7 @@ typedef struct sq_attention_call {
     void *workspace;               /* sq_attention_workspace_bytes of the pass, 64-byte aligned */
     uint64_t step;                 /* counter of draws made while running (sampling); the same forward and backward */
     bool training;
-    float *auxiliary;              /* if not NULL: receives the mechanism's regulariser (unweighted), else 0 is added nowhere */
+    float *auxiliary;              /* if not NULL: receives the regulariser, weighted already; a mechanism without one leaves it alone */
 } sq_attention_call;
 
 typedef struct sq_attention_gradients {

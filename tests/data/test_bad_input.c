@@ -130,7 +130,7 @@ static void a_truncated_file(void **state)
     assert_int_equal(strncmp(shown(&error), "e.csv.xz: truncated or damaged: ", 32), 0);
 }
 
-static void stop_and_progress(void **state)
+static void a_stop_is_obeyed(void **state)
 {
     sq_stop_flag stop = 1;
     sq_dataset *d;
@@ -165,7 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(missing_files), cmocka_unit_test(wrong_columns), cmocka_unit_test(broken_cells),
         cmocka_unit_test(broken_rows_are_skipped_and_counted), cmocka_unit_test(labels), cmocka_unit_test(too_many_classes),
-        cmocka_unit_test(lists), cmocka_unit_test(a_truncated_file), cmocka_unit_test(stop_and_progress),
+        cmocka_unit_test(lists), cmocka_unit_test(a_truncated_file), cmocka_unit_test(a_stop_is_obeyed),
         cmocka_unit_test(failed_allocations_are_survived),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

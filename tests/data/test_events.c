@@ -310,6 +310,47 @@ static void trimming_while_reading_equals_trimming_at_the_end(void **state)
     sq__dataset_destroy(&d);
 }
 
+/* 200,000 rows of ten clients, five events kept of each: what is held follows what is kept, not the file. */
+static void memory_follows_what_is_kept(void **state)
+{
+    char *text = malloc(8 << 20), *at = text + sprintf(text, "c,t,w,s\n");
+    (void)state;
+    for (int i = 0; i < 200000; i++) at += sprintf(at, "%d,%d,w%d,%d\n", i % 10, i * 31 % 65537, i % 50, i % 2);
+    put("e.csv", text);
+    free(text);
+    sq_memory_reset_peak();
+    sq_dataset *d = load("files: e.csv\nid: c\ntime: {column: t, format: number}\ncategorical: w\ntarget: s\nmax_length: 5\n"
+                         "split: {validation: 0, test: 0}\n");
+    assert_int_equal(d->rows_read, 200000);
+    assert_int_equal(d->events, 50);
+    assert_true(sq_memory_peak() < 600000);   /* 0.33 MB: buffers and first blocks; all rows would be 3.2 MB */
+    sq__dataset_destroy(&d);
+}
+
+typedef struct seen { int calls; double fraction; int64_t rows; } seen;
+
+static void watch(void *user, double fraction, int64_t rows)
+{
+    seen *s = user;
+    assert_true(fraction >= s->fraction && fraction <= 1.0);
+    assert_true(rows >= s->rows);
+    *s = (seen){ s->calls + 1, fraction, rows };
+}
+
+static void progress_goes_to_the_end(void **state)
+{
+    seen s = { 0, 0.0, 0 };
+    sq_dataset *d;
+    sq_error error;
+    (void)state;
+    assert_ok(load_with(&d, "files: [e.csv, e.csv]\nid: c\ncategorical: w\ntarget: s\nmax_length: 5\nsplit: {validation: 0, test: 0}\n",
+                        &(sq_dataset_options){ .progress = watch, .user = &s }, &error), &error);
+    assert_true(s.calls > 10);
+    assert_int_equal(s.rows, 400000);
+    assert_true(s.fraction == 1.0);
+    sq__dataset_destroy(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +367,8 @@ int main(void)
         cmocka_unit_test(prediction_takes_the_schema),
         cmocka_unit_test(prediction_keeps_known_labels),
         cmocka_unit_test(trimming_while_reading_equals_trimming_at_the_end),
+        cmocka_unit_test(memory_follows_what_is_kept),
+        cmocka_unit_test(progress_goes_to_the_end),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -48,7 +48,8 @@ static const sq_field performer_fields[] = {
     SQ_BOOL(sq_performer_config, orthogonal, "true", "draw directions orthogonal within each block of D"),
     SQ_CHOICE(sq_performer_config, scaling, "chi", scalings, "length of a direction: that of a normal vector (chi) or sqrt(D)"),
     SQ_BOOL(sq_performer_config, per_head, "false", "a projection for each head"),
-    SQ_CHOICE(sq_performer_config, convention, "paper", conventions, "where eps and stabilisers stand: the paper's mathematics, or a public implementation's"),
+    SQ_CHOICE(sq_performer_config, convention, "paper", conventions,
+              "where eps and stabilisers stand: the paper's mathematics, or a public implementation's"),
     SQ_BOOL(sq_performer_config, project, "true", "false: no random directions (lucidrains softmax, google relu)"),
     SQ_BOOL(sq_performer_config, stabilize, "false", "idiap hyperbolic: subtract the largest squared norm"),
     SQ_FIELDS_END
@@ -63,7 +64,8 @@ static sq_status performer_validate(const void *data, const sq_problem *p, sq_er
     if (!rule)
         return sq__fail(error, SQ_UNSUPPORTED, "performer: convention %s has no kernel %s%s; convention paper has every kernel, with project true",
                         conventions[config->convention], kernels[config->kernel], config->project ? "" : " with project false");
-    if (!(p->scale > 0)) return sq__fail(error, SQ_UNSUPPORTED, "performer: scale is %g; expected more than 0, since its root scales q and k", (double)p->scale);
+    if (!(p->scale > 0))
+        return sq__fail(error, SQ_UNSUPPORTED, "performer: scale is %g; expected more than 0, since its root scales q and k", (double)p->scale);
     if (!rule->scaled && p->scale != (float)(1.0 / sqrt((double)p->D)))
         return sq__fail(error, SQ_UNSUPPORTED, "performer: these options apply no scale; expected the default, not %g", (double)p->scale);
     if (config->stabilize && rule->convention != SQ_PERFORMER_IDIAP)
@@ -96,7 +98,8 @@ static void flip_rows(const sq_random *sign, int64_t m, int64_t D, float *rows)
 /* Heads draw from streams of their own, so that each is independent of how many there are. */
 static sq_status draw_directions(const sq_performer_config *config, int64_t m, int64_t D, uint64_t seed, uint64_t number, float *out)
 {
-    const sq_random normal = sq__random_stream(seed, "performer.projection", number), length = sq__random_stream(seed, "performer.length", number);
+    const sq_random normal = sq__random_stream(seed, "performer.projection", number);
+    const sq_random length = sq__random_stream(seed, "performer.length", number);
     const sq_random sign = sq__random_stream(seed, "performer.sign", number);
     const int64_t draws = (m + D - 1) / D * D * D;
     if (!config->orthogonal) {
@@ -168,8 +171,10 @@ static sq_performer_map map_of(const sq_run *run, const sq_head *head)
         .D = p->D, .m = m, .F = sq__performer_features(config, p->D), .root = rule->scaled ? sqrtf(p->scale) : 1,
         .W = config->project ? run->call->tensors[0] + (config->per_head ? head->h * m * p->D : 0) : NULL,
     };
-    map.side[SQ_LINEAR_QUERIES] = (struct sq_performer_side){ .x = head->q, .dx = head->dq, .rows = head->T, .x_row = head->q_row, .dx_row = head->dq_row };
-    map.side[SQ_LINEAR_KEYS] = (struct sq_performer_side){ .x = head->k, .dx = head->dk, .rows = head->N, .x_row = head->k_row, .dx_row = head->dk_row };
+    map.side[SQ_LINEAR_QUERIES] = (struct sq_performer_side){
+        .x = head->q, .dx = head->dq, .rows = head->T, .x_row = head->q_row, .dx_row = head->dq_row };
+    map.side[SQ_LINEAR_KEYS] = (struct sq_performer_side){
+        .x = head->k, .dx = head->dk, .rows = head->N, .x_row = head->k_row, .dx_row = head->dk_row };
     return map;
 }
 
@@ -177,7 +182,7 @@ static sq_linear linear_of(const sq_run *run, const sq_head *head, sq_performer_
 {
     const sq_problem *p = run->problem;
     const sq_performer_rule *rule = map->rule;
-    const int64_t index = head->b * p->H + head->h, rows = p->B * p->H * p->T;
+    const int64_t index = head->b * p->H + head->h;
     sq_linear linear = {
         .T = head->T, .N = head->N, .F = map->F, .M = p->M, .causal = p->causal, .exponents = map->exponents,
         .normalised = map->exponents && !map->project, .denominator = rule->denominator, .map = sq__performer_linear_map(map),
@@ -186,7 +191,8 @@ static sq_linear linear_of(const sq_run *run, const sq_head *head, sq_performer_
     if (p->causal) linear.denominator.per_feature = (float)rule->causal_per_feature;
     if (run->call->saved) {
         linear.rows = (float *)run->call->saved + index * p->T;
-        if (!p->causal) state = (float *)((char *)run->call->saved + sq__align_up((size_t)rows * sizeof(float))) + index * (int64_t)sq__linear_state_floats(map->F, p->M);
+        const size_t rows = sq__align_up((size_t)(p->B * p->H * p->T) * sizeof(float));
+        if (!p->causal) state = (float *)((char *)run->call->saved + rows) + (size_t)index * sq__linear_state_floats(map->F, p->M);
     }
     sq__linear_state_place(&linear.state, state, map->F, p->M);
     return linear;

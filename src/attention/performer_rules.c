@@ -57,6 +57,5 @@ int64_t sq__performer_directions(const sq_performer_config *config, int64_t D)
 int64_t sq__performer_features(const sq_performer_config *config, int64_t D)
 {
     const int64_t m = sq__performer_directions(config, D);
-    const bool doubled = config->kernel == SQ_PERFORMER_HYPERBOLIC || config->kernel == SQ_PERFORMER_TRIGONOMETRIC || config->kernel == SQ_PERFORMER_GAUSSIAN;
-    return doubled ? 2 * m : m;
+    return config->kernel == SQ_PERFORMER_SOFTMAX || config->kernel == SQ_PERFORMER_RELU ? m : 2 * m;
 }

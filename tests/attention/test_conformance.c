@@ -1,5 +1,6 @@
 /* Every mechanism of the registry, in every option set of its reference and everything it says it can do, against its
- * double-precision reference: values, gradients in a random direction, empty rows. Prints the worst error of each option set as a part of its bound. */
+ * double-precision reference: values, gradients in a random direction, empty rows. Prints the worst error of each option set
+ * as a part of its bound. */
 #include "base/random.h"
 #include "reference/trial.h"
 #include "support/check.h"

@@ -180,7 +180,8 @@ static void check_future(const char *mechanism, unsigned can, const reference_va
         for (int64_t row = cut; row < shape.N; row++)
             for (int64_t h = 0; h < shape.H; h++)
                 for (int64_t c = 0; c < shape.D; c++)
-                    if (*trial_at(&dirty.dk, 0, row, h, c) != 0) fail_msg("%s [%s]: a gradient flows from row %d back to %d", mechanism, variant->options, (int)cut - 1, (int)row);
+                    if (*trial_at(&dirty.dk, 0, row, h, c) != 0)
+                        fail_msg("%s [%s]: a gradient flows from before row %d to key %d", mechanism, variant->options, (int)cut, (int)row);
         trial_close(&dirty);
     }
     trial_close(&clean);
@@ -213,7 +214,8 @@ static void check_repeat(const char *mechanism, unsigned can, const reference_va
         for (int64_t j = 0; once.dtensor[i] && j < once.tensor_size[i]; j++) {
             const float before = once.dtensor[i][j], after = twice.dtensor[i][j];
             if (!(fabsf(after - 2 * before) <= 4e-6f * (1 + fabsf(before))))
-                fail_msg("%s [%s]: gradient of %s is %g after one call and %g after two", mechanism, variant->options, once.tensors[i].name, (double)before, (double)after);
+                fail_msg("%s [%s]: gradient of %s is %g after one call and %g after two", mechanism, variant->options, once.tensors[i].name,
+                         (double)before, (double)after);
         }
     trial_close(&once);
     trial_close(&twice);
@@ -256,7 +258,8 @@ static void check_lack_of_memory(const char *mechanism, unsigned can, const refe
         if (status != SQ_OK && status != SQ_NO_MEMORY) fail_msg("%s [%s]: allocation %ld: %s", mechanism, variant->options, nth, sq_status_name(status));
         whole = status == SQ_OK;
         sq_attention_destroy(&plan);
-        if (sq_memory_current() != before) fail_msg("%s [%s]: allocation %ld failed: %zu bytes are lost", mechanism, variant->options, nth, sq_memory_current() - before);
+        if (sq_memory_current() != before)
+            fail_msg("%s [%s]: allocation %ld failed: %zu bytes are lost", mechanism, variant->options, nth, sq_memory_current() - before);
     }
 }
 

@@ -150,7 +150,8 @@ static void try(const problem *p)
 
 static void test_edges_of_chunks(void **state)
 {
-    static const int64_t sizes[][2] = { { 1, 1 }, { 127, 127 }, { 128, 128 }, { 129, 129 }, { 256, 256 }, { 257, 257 }, { 300, 130 }, { 130, 300 }, { 1, 200 }, { 200, 1 } };
+    static const int64_t sizes[][2] = { { 1, 1 },     { 127, 127 }, { 128, 128 }, { 129, 129 }, { 256, 256 },
+                                        { 257, 257 }, { 300, 130 }, { 130, 300 }, { 1, 200 },   { 200, 1 } };
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         for (int causal = 0; causal < 2; causal++)
@@ -160,8 +161,8 @@ static void test_edges_of_chunks(void **state)
             }
 }
 
-/* Logarithms that differ by hundreds, each known to 2^-24 of itself: chunks are cut where a key exceeds its reference, and the state is rescaled. The sizes of
- * the double sums stay below exp(700). */
+/* Logarithms that differ by hundreds, each known to 2^-24 of itself: chunks are cut where a key exceeds its reference, and the
+ * state is rescaled. The double sums stay below exp(700). */
 static void test_exponents_far_apart(void **state)
 {
     (void)state;
@@ -186,6 +187,8 @@ static void test_denominators(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_edges_of_chunks), cmocka_unit_test(test_exponents_far_apart), cmocka_unit_test(test_denominators) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_edges_of_chunks), cmocka_unit_test(test_exponents_far_apart), cmocka_unit_test(test_denominators),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,8 +54,8 @@ static void test_orthogonal_and_hyperbolic_err_less(void **state)
     const double orthogonal = distance_from_softmax("features=16", &shape, 200);
     const double twice = distance_from_softmax("features=32", &shape, 200), both_signs = distance_from_softmax("features=16 kernel=hyperbolic", &shape, 200);
     (void)state;
-    print_message("distance from softmax, 16 directions of 16: independent %.4f, orthogonal %.4f, 32 orthogonal %.4f, 16 hyperbolic %.4f\n", independent, orthogonal,
-                  twice, both_signs);
+    print_message("distance from softmax, 16 directions of 16: independent %.4f, orthogonal %.4f, 32 orthogonal %.4f, 16 hyperbolic %.4f\n",
+                  independent, orthogonal, twice, both_signs);
     assert_true(orthogonal < independent);
     assert_true(both_signs < twice);
 }
@@ -158,7 +158,8 @@ static void test_large_inputs_agree_with_reference(void **state)
     (void)state;
     for (int causal = 0; causal < 2; causal++) {
         const trial_shape shape = { .B = 1, .H = 1, .T = 300, .N = 300, .D = 64, .M = 4, .causal = causal == 1, .size = 2 };
-        double *expected = calloc(300 * 4, sizeof *expected), *shaken = calloc(300 * 4, sizeof *shaken), auxiliary, error = 0, noise = 0, along = 0, square = 0;
+        double *expected = calloc(300 * 4, sizeof *expected), *shaken = calloc(300 * 4, sizeof *shaken), auxiliary;
+        double error = 0, noise = 0, along = 0, square = 0;
         trial t;
         open_or_fail(&t, "performer", "features=80", &shape);
         spread_norms(&t, 0.2, 4);

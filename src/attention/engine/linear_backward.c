@@ -44,7 +44,8 @@ double sq__linear_flops(int64_t T, int64_t N, int64_t F, int64_t M, bool causal,
     return 2 * ((2 * t + (causal ? 3 : 2) * n) * width + inside * (double)(3 * F + 3 * M));
 }
 
-static void load_delta(const sq_linear *l, const sq_linear_gradients *g, const sq_kernels *kernels, int64_t first, int64_t rows, float *delta)
+static void load_delta(const sq_linear *l, const sq_linear_gradients *g, const sq_kernels *kernels, int64_t first, int64_t rows,
+                       float *delta)
 {
     for (int64_t i = 0; i < rows; i++) {
         const bool flat = !l->exponents && l->rows[first + i] <= l->denominator.floor;
@@ -76,10 +77,12 @@ static void divide_rows(const sq_linear *l, const sq_kernels *kernels, int64_t f
     for (int64_t i = 0; i < rows; i++) kernels->scale(y + i * l->F, inverse(l, first + i), l->F);
 }
 
-/* a [rows,columns] (not causal: never formed): g_ij of the chunk's own keys. */
-static void load_g(const sq_linear *l, const sq_linear_gradients *g, int64_t first, int64_t rows, int64_t keys, const float *delta, float *a)
+/* a [rows,keys]: g_ij of the chunk's own keys, 0 for j > i. */
+static void load_g(const sq_linear *l, const sq_linear_gradients *g, int64_t first, int64_t rows, int64_t keys, const float *delta,
+                   float *a)
 {
-    sq__gemm(false, true, rows, keys, l->M, 1, g->dout + first * g->dout_row, g->dout_row, l->v + first * l->v_row, l->v_row, 0, a, SQ_LINEAR_CHUNK);
+    const float *dout = g->dout + first * g->dout_row, *v = l->v + first * l->v_row;
+    sq__gemm(false, true, rows, keys, l->M, 1, dout, g->dout_row, v, l->v_row, 0, a, SQ_LINEAR_CHUNK);
     for (int64_t i = 0; i < rows; i++) sq__linear_shift(a + i * SQ_LINEAR_CHUNK, delta[i], i < keys ? i + 1 : keys);
     sq__linear_lower(a, rows, keys, SQ_LINEAR_CHUNK);
 }
@@ -93,7 +96,8 @@ static void read_queries(const sq_linear *l, const sq_linear_gradients *g, const
 }
 
 /* t = v R' + 1 r': what the state tells the keys' features. */
-static void read_keys(const sq_linear *l, const sq_kernels *kernels, const sq_linear_state *state, int64_t first, int64_t keys, const scratch *s)
+static void read_keys(const sq_linear *l, const sq_kernels *kernels, const sq_linear_state *state, int64_t first, int64_t keys,
+                      const scratch *s)
 {
     sq__gemm(false, true, keys, l->F, l->M, 1, l->v + first * l->v_row, l->v_row, state->S, l->M, 0, s->t, l->F);
     for (int64_t j = 0; j < keys; j++) kernels->axpy(s->t + j * l->F, 1, state->z, l->F);

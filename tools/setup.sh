@@ -7,7 +7,7 @@ packages_build="gcc libc6-dev make cmake ninja-build pkg-config libopenblas-dev 
 libcsv-dev libarchive-dev libsqlite3-dev libprotobuf-c-dev protobuf-c-compiler gnuplot-nox"
 case "$(uname -m)" in x86_64) packages_build="$packages_build libxsmm-dev" ;; esac
 packages_test="libcmocka-dev python3"
-packages_fuzz="clang-14 libclang-rt-14-dev libcmocka-dev"
+packages_fuzz="clang-14 libclang-rt-14-dev libomp-14-dev"
 
 missing=""
 for purpose in "$@"; do

@@ -3,6 +3,7 @@ import csv
 import glob
 import json
 import os
+import pty
 import re
 import signal
 import sqlite3
@@ -89,6 +90,30 @@ class Train(Case):
             self.assertEqual(out, b"")
             self.assertIn(b"stopping at the next step", err)
             self.assertIn(f"--out stopped-{number} --resume goes on from here".encode(), err)
+
+    def test_progress_on_a_terminal_is_one_line(self):
+        task = self.clients(clients=40)
+        master, slave = pty.openpty()
+        words = [PROGRAM, "train", task, "--attention", "linformer", "--rank", "8", "--out", "run", *SMALL]
+        run = subprocess.Popen(words, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, env=dict(os.environ, TERM="xterm"))
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                part = os.read(master, 4096)
+            except OSError:   # the other side is closed
+                break
+            if not part:
+                break
+            shown += part
+        out, _ = run.communicate(timeout=60)
+        os.close(master)
+        self.assertEqual(run.returncode, 0)
+        self.assertIn(b"test ", out)
+        self.assertNotIn(b"\n", shown)
+        self.assertIn(b"\r\033[Klinformer, seed 1, training epoch 1/2", shown)
+        self.assertTrue(shown.endswith(b"\r\033[K"), shown[-80:])
+        self.assertLess(max(len(line) for line in shown.split(b"\r\033[K")), 80)
 
     def test_bad_input(self):
         task = self.clients(clients=40)

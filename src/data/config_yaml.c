@@ -195,7 +195,7 @@ sq_status sq__data_config_load(sq_data_config **config, const sq_yaml_document *
 
 /* ---- set ---- */
 
-typedef struct near_path { const char *wanted; char names[2 * MOST_NAMES][SQ_CONFIG_PATH]; const char *list[2 * MOST_NAMES]; int count; } near_path;
+typedef struct near_path { char names[2 * MOST_NAMES][SQ_CONFIG_PATH]; const char *list[2 * MOST_NAMES]; int count; } near_path;
 
 static bool gather(void *user, const char *path)
 {
@@ -215,7 +215,7 @@ sq_status sq__data_config_set(sq_data_config *config, const char *path, const ch
         return sq__fields_set(alone, owner, "data", field->name, value, error);
     }
     if (!list) {
-        near_path near = { .wanted = path };
+        near_path near = { .count = 0 };
         char text[SQ_CONFIG_PATH + 32];
         sq__config_each_path(gather, &near);
         return sq__fail(error, SQ_NOT_FOUND, "data has no option '%s'%s", path, sq__did_you_mean(path, near.list, near.count, text, sizeof text));

@@ -7,8 +7,5 @@
 
 /* train[clients]: whether a client of the store is in the training split. Classes and max_length are left to the caller. */
 sq_status sq__fit_schema(sq_schema **schema, const sq_data_config *config, const sq_raw_events *raw, const bool *train, sq_error *error);
-/* An empty schema with room for so many columns; owned parts are freed by sq__schema_destroy. */
-sq_schema *sq__schema_create(int category_count, int number_count);
-sq_schema *sq__schema_copy(const sq_schema *schema);   /* NULL: no memory */
 
 #endif

@@ -7,7 +7,6 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "data/fit.h"
 #include "io/file.h"
 #include "subquad/task.h"
 

@@ -33,6 +33,8 @@ typedef struct sq_schema {
     int64_t max_length;
 } sq_schema;
 
+sq_schema *sq__schema_create(int category_count, int number_count);    /* zeroed columns; NULL: no memory */
+sq_schema *sq__schema_copy(const sq_schema *schema);                   /* NULL: no memory */
 void sq__schema_destroy(sq_schema *schema);            /* frees the content and the struct; NULL allowed */
 sq_status sq__schema_save(const sq_schema *schema, const char *path, sq_error *error);    /* JSON, atomic */
 sq_status sq__schema_load(sq_schema **schema, const char *path, sq_error *error);

@@ -69,7 +69,8 @@ static void run_piece(void *context, int64_t item, int thread)
 void sq__for_range(int64_t count, int64_t piece, sq_range_fn run, void *context)
 {
     range r = { count, piece, run, context };
-    sq__parallel(sq__threads(), (count + piece - 1) / piece, run_piece, &r);
+    const int64_t pieces = (count + piece - 1) / piece;
+    sq__parallel(pieces < SQ_LEAST_PIECES ? 1 : sq__threads(), pieces, run_piece, &r);
 }
 
 typedef struct row_sum { float *out; const float *x; int64_t rows, ld; } row_sum;

@@ -97,9 +97,10 @@ const char *sq__shape_text(const sq_var *var, char *text);
 sq_status sq__want_rank(const sq_var *var, const char *what, int least, sq_error *error);
 sq_status sq__want_shape(const sq_var *var, const char *what, int rank, const int64_t *shape, sq_error *error);
 
-/* Work over [0, count) in fixed pieces, shared over threads. */
+/* Work over [0, count) in fixed pieces, shared over threads when there are enough of them to be worth waking one. */
 typedef void (*sq_range_fn)(void *context, int64_t from, int64_t to);
 void sq__for_range(int64_t count, int64_t piece, sq_range_fn run, void *context);
+#define SQ_LEAST_PIECES 8
 #define SQ_ELEMENTS 16384              /* piece of elementwise work: 64 KiB stays in the cache */
 #define SQ_ROWS 64                     /* piece of row-wise work */
 

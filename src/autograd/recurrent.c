@@ -15,7 +15,8 @@ typedef struct attributes { const int32_t *lengths; bool reverse; } attributes;
 typedef struct gru {
     int64_t B, T, I, H;
     attributes a;
-    const float *x, *weight_ih, *weight_hh, *packed_hh, *bias_ih, *bias_hh, *initial;   /* packed_hh [H, 3H] */
+    const float *x, *weight_ih, *weight_hh, *bias_ih, *bias_hh, *initial;
+    const float *packed_ih, *packed_hh;   /* transposed: [I, 3H], [H, 3H] */
     float *gates, *inner, *out, *last;
     const float *dout, *dlast;
     float *dinitial, *scratch;
@@ -120,7 +121,7 @@ static void project_rows(void *context, int64_t from, int64_t to)
 {
     const gru *c = context;
     float *gates = c->gates + from * 3 * c->H;
-    sq__gemm(false, true, to - from, 3 * c->H, c->I, 1, c->x + from * c->I, c->I, c->weight_ih, c->I, 0, gates, 3 * c->H);
+    sq__gemm(false, false, to - from, 3 * c->H, c->I, 1, c->x + from * c->I, c->I, c->packed_ih, 3 * c->H, 0, gates, 3 * c->H);
     for (int64_t i = 0; c->bias_ih && i < to - from; i++) sq__kernels()->axpy(gates + i * 3 * c->H, 1.0f, c->bias_ih, 3 * c->H);
 }
 
@@ -130,14 +131,16 @@ static void gru_forward(sq_tape *tape, sq_node *node)
     if (!sq__save(tape, node, SAVED_GATES, (size_t)(positions * 3 * H) * sizeof(float))) return;
     if (!sq__save(tape, node, SAVED_INNER, (size_t)(positions * H) * sizeof(float))) return;
     gru c = gru_of(node);
-    sq_buffer *scratch = sq__scratch(tape, (size_t)(3 * H * H + sq__threads() * slice_scratch) * sizeof(float));
+    sq_buffer *scratch = sq__scratch(tape, (size_t)(3 * H * (c.I + H) + sq__threads() * slice_scratch) * sizeof(float));
     if (!scratch) return;
-    float *packed = sq__floats(scratch);
-    sq__kernels()->transpose(packed, 3 * H, c.weight_hh, H, 3 * H, H);
-    c.packed_hh = packed;
-    c.scratch = packed + 3 * H * H;
+    float *packed_ih = sq__floats(scratch), *packed_hh = packed_ih + 3 * H * c.I;
+    sq__kernels()->transpose(packed_ih, 3 * H, c.weight_ih, c.I, 3 * H, c.I);
+    sq__kernels()->transpose(packed_hh, 3 * H, c.weight_hh, H, 3 * H, H);
+    c.packed_ih = packed_ih;
+    c.packed_hh = packed_hh;
+    c.scratch = packed_hh + 3 * H * H;
     c.slice_scratch = slice_scratch;
-    sq__for_range(positions, 512, project_rows, &c);
+    sq__for_range(positions, SQ_ROWS, project_rows, &c);
     sq__parallel(sq__threads(), (c.B + SLICE - 1) / SLICE, forward_slice, &c);
     sq__pool_release(tape->pool, scratch);
     for (int i = 0; !node->recorded && i < SQ_NODE_SAVED; i++) {

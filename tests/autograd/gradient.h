@@ -11,7 +11,7 @@
 #include "autograd/node.h"
 #include "support/check.h"
 
-enum { MOST_INPUTS = 8, MOST_FLOATS = 1 << 16, DIRECTIONS = 3 };
+enum { MOST_INPUTS = 8, MOST_FLOATS = 1 << 18, DIRECTIONS = 3 };
 
 typedef struct input_spec {
     int rank;
@@ -91,6 +91,32 @@ static inline double direction_error(const gradient_case *c, sq_tape *tape, oper
     return fabs((8 * near - far) / (12 * h) - along) / (sqrt(norm) + 1e-6);
 }
 
+/* The variables of a case's inputs, in order. */
+static inline void case_inputs(const gradient_case *c, const sq_tape *tape, const sq_variable **leaves)
+{
+    int found = c->inputs;
+    for (const sq_variable *v = tape->variables; v; v = v->previous)
+        if (v->leaf) leaves[--found] = v;
+    assert_int_equal(found, 0);
+}
+
+/* The same run on three threads gives the same bits. */
+static inline void check_threads(const gradient_case *c, const operands *o, const sq_var *out, const sq_variable *const *leaves)
+{
+    sq_tape *tape = sq__tape_create(true);
+    const sq_variable *again[MOST_INPUTS] = { 0 };
+    sq_error error = { 0 };
+    sq__set_threads(3);
+    sq_var *same = build_case(c, tape, o);
+    assert_memory_equal(same->value, out->value, (size_t)out->count * sizeof(float));
+    case_inputs(c, tape, again);
+    assert_ok(sq__tape_backward(tape, same, o->g, &error), &error);
+    for (int i = 0; i < c->inputs; i++)
+        if (!c->input[i].constant) assert_memory_equal(again[i]->var.gradient, leaves[i]->var.gradient, (size_t)o->count[i] * sizeof(float));
+    sq__set_threads(1);
+    sq__tape_destroy(tape);
+}
+
 /* Draws the inputs, runs backward once; then the worst error over inputs and directions. */
 static inline double check_gradient(const gradient_case *c)
 {
@@ -114,11 +140,9 @@ static inline double check_gradient(const gradient_case *c)
     assert_memory_equal(out->value, same->value, (size_t)out->count * sizeof(float));   /* recording changes nothing */
 
     const sq_variable *leaves[MOST_INPUTS] = { 0 };
-    int found = c->inputs;
-    for (const sq_variable *v = recording->variables; v; v = v->previous)
-        if (!v->previous || v->leaf) leaves[--found] = v;
-    assert_int_equal(found, 0);
+    case_inputs(c, recording, leaves);
     assert_ok(sq__tape_backward(recording, out, o.g, &error), &error);
+    check_threads(c, &o, out, leaves);
     for (int i = 0; i < c->inputs; i++) {
         if (c->input[i].constant) continue;
         assert_non_null(leaves[i]->var.gradient);

@@ -74,11 +74,8 @@ static void waves(const sq_performer_map *map, const side_t *side, int64_t first
     for (int64_t i = 0; i < rows; i++) {
         float *c = f + i * map->F, *s = c + map->m, size = w;
         if (map->kernel == SQ_PERFORMER_TRIGONOMETRIC) size *= expf(half_square(map, side, first + i) - side->stabiliser);
-        for (int64_t r = 0; r < map->m; r++) {
-            const float u = c[r];
-            s[r] = size * sinf(u);
-            c[r] = size * cosf(u);
-        }
+        map->kernels->sine_cosine(s, c, c, map->m);
+        map->kernels->scale(c, size, map->F);
     }
 }
 

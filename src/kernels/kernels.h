@@ -60,6 +60,7 @@ typedef struct sq_kernels {
     void (*gelu_backward)(float *dx, const float *dy, const float *x, int64_t n);
     void (*tanh)(float *y, const float *x, int64_t n);
     void (*sigmoid)(float *y, const float *x, int64_t n);
+    void (*sine_cosine)(float *sine, float *cosine, const float *x, int64_t n); /* |error| <= 1.2e-7; either may be x */
     /* One tile of a running softmax; s [rows, columns] contiguous, a column per query, in units of log 2; columns % 16 == 0.
      * max, sum [columns] go from their values before the tile (-inf, 0 at the start) to those after it; s becomes
      * exp2(s - max), factor exp2(old max - max). A column whose max stays -inf gets zeros. True if some factor is not 1. */

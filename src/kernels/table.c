@@ -9,15 +9,18 @@ static const struct { sq_isa isa; void (*fill)(sq_kernels *table); } families[] 
     { SQ_ISA_REFERENCE, sq__norm_ref },
     { SQ_ISA_REFERENCE, sq__activation_ref },
     { SQ_ISA_REFERENCE, sq__softmax_ref },
+    { SQ_ISA_REFERENCE, sq__trigonometry_ref },
 #ifdef SQ_HAVE_X86
     { SQ_ISA_AVX2, sq__vector_avx2 },
     { SQ_ISA_AVX2, sq__norm_avx2 },
     { SQ_ISA_AVX2, sq__activation_avx2 },
     { SQ_ISA_AVX2, sq__softmax_avx2 },
+    { SQ_ISA_AVX2, sq__trigonometry_avx2 },
     { SQ_ISA_AVX512, sq__vector_avx512 },
     { SQ_ISA_AVX512, sq__norm_avx512 },
     { SQ_ISA_AVX512, sq__activation_avx512 },
     { SQ_ISA_AVX512, sq__softmax_avx512 },
+    { SQ_ISA_AVX512, sq__trigonometry_avx512 },
 #endif
 };
 

@@ -1,0 +1,3 @@
+#include "kernels/simd/avx512.h"
+#include "kernels/simd/functions.h"
+#include "kernels/trigonometry/trigonometry_simd.h"

@@ -18,6 +18,7 @@ configure_package_config_file(cmake/subquad-config.cmake.in ${CMAKE_BINARY_DIR}/
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/subquad-config-version.cmake COMPATIBILITY SameMajorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/subquad-config.cmake ${CMAKE_BINARY_DIR}/subquad-config-version.cmake DESTINATION ${package_dir})
 
+file(RELATIVE_PATH SQ_PREFIX_FROM_PC /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)   # relocatable
 configure_file(cmake/subquad.pc.in ${CMAKE_BINARY_DIR}/subquad.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/subquad.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

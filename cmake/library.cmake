@@ -10,6 +10,8 @@ foreach(kind SHARED STATIC)
   target_link_libraries(${target} PRIVATE ${SQ_LAYER_LINKS})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME subquad LINKER_LANGUAGE C)
 endforeach()
+# Symbols of static libraries below (LIBXSMM) stay inside.
+target_link_options(subquad-shared PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
 set_target_properties(subquad-shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 
 file(GLOB cli_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cli/*.c)

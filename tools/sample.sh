@@ -4,6 +4,6 @@ set -eu
 subquad=$1
 folder=$2
 if [ ! -f "$folder/data/task.yaml" ]; then
-    "$subquad" data clients --out "$folder/data" --clients 1000 --seed 1
+    "$subquad" data clients --out "$folder/data" --clients 1000 --max-events 512 --seed 1
 fi
 "$subquad" compare "$folder/data/task.yaml" --out "$folder/compare" --resume

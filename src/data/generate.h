@@ -47,9 +47,11 @@ void sq__event_fill(sq_event *event, const sq_taste *taste, sq_draws *draws);
 typedef struct sq_factors {
     double share;                      /* aggregate: clamp((share of the three codes - 0.12) / 0.08, -1, 1) */
     int order;                         /* sign(pairs doctor-pharmacy minus pairs pharmacy-doctor) */
-    int recency;                       /* +1 the last of the two travel codes is fuel, -1 public transport */
+    int recency;                       /* sign(fuel minus public transport among the last SQ_RECENT events) */
     int distant;                       /* +1 marker U far before marker V, -1 V far before U */
 } sq_factors;
+
+#define SQ_RECENT 24
 
 typedef enum sq_client_mode { SQ_CLIENTS_MIXED, SQ_CLIENTS_LONG_RANGE } sq_client_mode;
 

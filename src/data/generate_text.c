@@ -29,13 +29,13 @@ void sq__clients_readme(FILE *out, const sq_clients_text *text)
                      "| factor | range | value |\n| --- | --- | --- |\n"
                      "| share | whole history, no order | (share of events with code %d, %d or %d - 0.12) / 0.08, cut to [-1, 1] |\n"
                      "| order | two events | sign of (times %d comes directly before %d) - (times %d comes directly before %d) |\n"
-                     "| recency | the end | 1 when the last event with code %d or %d is %d, else -1 |\n"
+                     "| recency | the last %d events | sign of (events with code %d) - (with code %d) among them |\n"
                      "| distant | more than 1,000 events, in a history of 1,200 and more; else half of it | 1 when all events with code %d come"
                      " before all with code %d, -1 when after |\n\n"
-                     "The pair of order comes equally often whichever way round, so do the codes of recency, and those of distant: only share"
-                     " shows in counts.\n\n",
+                     "Both codes of order come equally often, so do those of recency, and those of distant: only share shows in counts. The"
+                     " second event of a pair of order follows within minutes.\n\n",
                 options->noise, SQ_CODE_SHARE_0, SQ_CODE_SHARE_1, SQ_CODE_SHARE_2, SQ_CODE_DOCTOR, SQ_CODE_PHARMACY, SQ_CODE_PHARMACY,
-                SQ_CODE_DOCTOR, SQ_CODE_FUEL, SQ_CODE_TRANSPORT, SQ_CODE_FUEL, SQ_CODE_U, SQ_CODE_V);
+                SQ_CODE_DOCTOR, SQ_RECENT, SQ_CODE_FUEL, SQ_CODE_TRANSPORT, SQ_CODE_U, SQ_CODE_V);
     fprintf(out, "## The best that can be reached\n\n"
                  "Computed from the label probabilities of these clients, in expectation over labels drawn from them:\n"
                  "Bayes accuracy %.4f, Bayes AUC %.4f.\n",
@@ -67,17 +67,18 @@ void sq__clients_task(FILE *out, const sq_clients_text *text)
                  "  feed_forward: 128\n"
                  "  positions: sinusoidal\n"
                  "  pooling: mean\n"
-                 "  dropout: 0\n"
-                 "  embedding_dropout: 0\n");
+                 "  dropout: %g\n"
+                 "  embedding_dropout: %g\n",
+            far ? 0 : 0.1, far ? 0 : 0.1);
     fprintf(out, "train:\n"
                  "  epochs: %d\n"
                  "  batch: 16\n"
-                 "  learning_rate: 0.003\n"
+                 "  learning_rate: %g\n"
                  "  warmup: 0.1\n"
                  "  schedule: cosine\n"
                  "  patience: 0\n"
                  "  metric: auc\n",
-            far ? 3 : 8);
+            far ? 3 : 6, far ? 0.003 : 0.001);
     fprintf(out, "attention:\n"
                  "  linformer: {rank: 64}\n"
                  "  performer: {features: 64}\n");

@@ -233,7 +233,9 @@ static double probability(const history *h)
     }
     double logit = 2.0 * fmax(-1, fmin(1, (share - 0.12) / 0.08));
     logit += 1.4 * ((pairs > 0) - (pairs < 0));
-    logit += 1.4 * (last_of(h, 5541) > last_of(h, 4111) ? 1 : -1);
+    int recent = 0;
+    for (int i = h->n < 24 ? 0 : h->n - 24; i < h->n; i++) recent += (h->code[i] == 5541) - (h->code[i] == 4111);
+    logit += 1.4 * ((recent > 0) - (recent < 0));
     logit += 1.4 * (last_of(h, 5211) < first_of(h, 4722) ? 1 : last_of(h, 4722) < first_of(h, 5211) ? -1 : 0);
     return 1 / (1 + exp(-logit));
 }

@@ -78,7 +78,7 @@ void sq__clients_task(FILE *out, const sq_clients_text *text)
                  "  schedule: cosine\n"
                  "  patience: 0\n"
                  "  metric: auc\n",
-            far ? 3 : 6, far ? 0.003 : 0.001);
+            far ? (result->clients < 3000 ? 3 : 2) : 6, far ? 0.003 : 0.001);
     fprintf(out, "attention:\n"
                  "  linformer: {rank: 64}\n"
                  "  performer: {features: 64}\n");

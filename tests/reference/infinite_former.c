@@ -31,26 +31,27 @@ static double basis(const setting *s, double t, int64_t j)
     return phi((t - centre(s, j)) / s->width[j % 2]) / s->width[j % 2];
 }
 
-/* Solve A x = b in place, A symmetric positive definite; x ends in b. */
-static void eliminate(double *A, double *b, int64_t n)
+/* Solve A X = B in place, A symmetric positive definite, all [n,n]; X ends in B. */
+static void eliminate(double *A, double *B, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         for (int64_t r = i + 1; r < n; r++) {
             double factor = A[r * n + i] / A[i * n + i];
             for (int64_t c = i; c < n && factor != 0; c++) A[r * n + c] -= factor * A[i * n + c];
-            b[r] -= factor * b[i];
+            for (int64_t c = 0; c < n && factor != 0; c++) B[r * n + c] -= factor * B[i * n + c];
         }
-    for (int64_t i = n; i-- > 0;) {
-        for (int64_t c = i + 1; c < n; c++) b[i] -= A[i * n + c] * b[c];
-        b[i] /= A[i * n + i];
-    }
+    for (int64_t i = n; i-- > 0;)
+        for (int64_t j = 0; j < n; j++) {
+            for (int64_t c = i + 1; c < n; c++) B[i * n + j] -= A[i * n + c] * B[c * n + j];
+            B[i * n + j] /= A[i * n + i];
+        }
 }
 
-/* Rows from .. from+kept-1 of F' (F F' + ridge I)^-1, the inverse column by column. */
+/* Rows from .. from+kept-1 of F' (F F' + ridge I)^-1. */
 static double *regress(const setting *s, const double *t, int64_t count, int64_t from, int64_t kept)
 {
     const int64_t N = s->N;
-    double *A = calloc((size_t)(N * N), sizeof *A), *work = calloc((size_t)(N * N), sizeof *work), *inverse = calloc((size_t)(N * N), sizeof *inverse);
+    double *A = calloc((size_t)(N * N), sizeof *A), *inverse = calloc((size_t)(N * N), sizeof *inverse);
     double *G = calloc((size_t)(kept * N), sizeof *G), *psi = calloc((size_t)(count * N), sizeof *psi);
     for (int64_t p = 0; p < count; p++)
         for (int64_t j = 0; j < N; j++) psi[p * N + j] = basis(s, t[p], j);
@@ -59,16 +60,12 @@ static double *regress(const setting *s, const double *t, int64_t count, int64_t
             for (int64_t p = 0; p < count; p++) A[i * N + j] += psi[p * N + i] * psi[p * N + j];
             if (i == j) A[i * N + j] += s->ridge;
         }
-    for (int64_t c = 0; c < N; c++) {
-        memcpy(work, A, (size_t)(N * N) * sizeof *A);
-        inverse[c * N + c] = 1;
-        eliminate(work, inverse + c * N, N);
-    }
+    for (int64_t c = 0; c < N; c++) inverse[c * N + c] = 1;
+    eliminate(A, inverse, N);
     for (int64_t p = 0; p < kept; p++)
         for (int64_t j = 0; j < N; j++)
             for (int64_t i = 0; i < N; i++) G[p * N + j] += psi[(from + p) * N + i] * inverse[j * N + i];
     free(A);
-    free(work);
     free(inverse);
     free(psi);
     return G;

@@ -68,9 +68,11 @@ static int resolve(bench_request *r)
     if ((status = parse_lengths(r)) >= 0) return status;
     if ((status = parse_mechanisms("bench", r->attention, r->mechanisms, &r->mechanism_count)) >= 0) return status;
     if ((status = check_options("bench", r->mechanisms, r->mechanism_count, &r->options)) >= 0) return status;
-    const struct { const char *name; int64_t value; } positive[] = { { "heads", r->heads }, { "dim", r->dim }, { "batch", r->batch }, { "threads", r->threads } };
+    const struct { const char *name; int64_t value; } positive[] = { { "heads", r->heads }, { "dim", r->dim }, { "batch", r->batch },
+                                                                     { "threads", r->threads } };
     for (size_t i = 0; i < sizeof positive / sizeof *positive; i++)
-        if (positive[i].value < 1 || positive[i].value > 1000000) return usage_error("bench", "--%s %lld; expected 1 to 1000000", positive[i].name, (long long)positive[i].value);
+        if (positive[i].value < 1 || positive[i].value > 1000000)
+            return usage_error("bench", "--%s %lld; expected 1 to 1000000", positive[i].name, (long long)positive[i].value);
     r->format = (output_format)format;
     r->pass = pass == 0 ? SQ_FORWARD : SQ_BACKWARD;
     return -1;
@@ -128,8 +130,8 @@ static int run_mechanism(const bench_request *r, int mechanism, sq_stop_flag *st
     if (sq_mechanism_get(mechanism, &info) != SQ_OK) return 0;
     *c = (curve){ .name = info.name };
     sq_bench_case bench = { .pass = r->pass, .dtype = r->dtype, .runs = (int)r->runs };
-    bench.desc = (sq_attention_desc){ .mechanism = info.name, .options = chosen, .option_count = options_of(mechanism, &r->options, chosen), .B = r->batch,
-                                      .H = r->heads, .D = r->dim, .M = r->dim, .causal = r->causal, .threads = (int)r->threads, .seed = (uint64_t)r->seed };
+    bench.desc = (sq_attention_desc){ .mechanism = info.name, .options = chosen,
+                                      .option_count = options_of(mechanism, &r->options, chosen), .B = r->batch, .H = r->heads, .D = r->dim, .M = r->dim, .causal = r->causal, .threads = (int)r->threads, .seed = (uint64_t)r->seed };
     for (int i = 0; i < r->length_count && !*stop; i++) {
         sq_bench_result result;
         bench.desc.T = bench.desc.N = r->lengths[i];

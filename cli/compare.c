@@ -88,7 +88,8 @@ static void print_quality(const sq_compare_result *result, int *place)
     int seeds = 0;
     for (int i = 0; i < result->row_count; i++)
         if (result->rows[i].seeds > seeds) seeds = result->rows[i].seeds;
-    printf("%s; * best; below the line: baselines; always saying the most frequent class: accuracy %.4f\n", seeds > 1 ? "mean ± standard deviation over seeds" : "one seed",
+    printf("%s; * best; below the line: baselines; always saying the most frequent class: accuracy %.4f\n",
+           seeds > 1 ? "mean ± standard deviation over seeds" : "one seed",
            result->majority);
     for (int i = 0; i < result->row_count; i++)
         if (result->rows[i].note[0]) printf("%s: %s\n", result->rows[i].mechanism, result->rows[i].note);
@@ -97,7 +98,8 @@ static void print_quality(const sq_compare_result *result, int *place)
 
 static void print_cost(const sq_compare_result *result, int *place)
 {
-    static const char *const headings[] = { "cost", ">params", ">s/epoch", ">clients/s", ">tokens/s", ">train mem", ">infer mem", ">time", ">memory", ">faster" };
+    static const char *const headings[] = { "cost", ">params", ">s/epoch", ">clients/s", ">tokens/s", ">train mem", ">infer mem", ">time",
+                                            ">memory", ">faster" };
     table t;
     table_begin(&t, headings, 10);
     fill_table(&t, result, fill_cost, place);

@@ -13,7 +13,8 @@ int command_predict(int argc, char **argv)
         { "output", 'o', FLAG_TEXT, &output, "FILE", "CSV with the id and one probability per class (needed)" },
         { "threads", 0, FLAG_COUNT, &threads, "N", "0: all (0)" },
     };
-    usage u = { .command = "predict", .synopsis = "RUN TABLE -o FILE", .summary = "Class probabilities of every client of TABLE, by the model that 'subquad train' left in the folder RUN.\n"
+    usage u = { .command = "predict", .synopsis = "RUN TABLE -o FILE",
+                .summary = "Class probabilities of every client of TABLE, by the model that 'subquad train' left in the folder RUN.\n"
                            "TABLE has the form of the training table; labels are not needed. FILE is written whole or not at all.",
                 .flags = flags, .flag_count = sizeof flags / sizeof *flags, .least = 2, .most = 2 };
     int count;

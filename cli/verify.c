@@ -32,7 +32,8 @@ static void print_result(const char *path, const sq_verify_result *result, bool 
     printf("\n");
     for (int i = 0; all && i < result->tensor_count; i++) {
         const sq_verify_tensor *t = &result->tensors[i];
-        printf("        %-44s error %9.3g  tolerance %9.3g  largest %9.3g%s\n", t->name, t->error, t->tolerance, t->largest, t->passed ? "" : "  FAILED");
+        printf("        %-44s error %9.3g  tolerance %9.3g  largest %9.3g%s\n", t->name, t->error, t->tolerance, t->largest,
+               t->passed ? "" : "  FAILED");
     }
 }
 

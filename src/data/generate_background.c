@@ -15,7 +15,8 @@ static const double rhythm_weight[RHYTHM_COUNT][SQ_DAY_PARTS] = {
     [NIGHT] = { 3.0, 0.3, 0.5, 1.6 },
 };
 
-enum { PURCHASE = 1110, OWN_PURCHASE = 1010, SERVICE = 1030, ABROAD = 1200, CASH_OUT = 2010, TRANSFER_OUT = 2370, CASH_IN = 7010, TRANSFER_IN = 7070 };
+enum { PURCHASE = 1110, OWN_PURCHASE = 1010, SERVICE = 1030, ABROAD = 1200, CASH_OUT = 2010, TRANSFER_OUT = 2370, CASH_IN = 7010,
+       TRANSFER_IN = 7070 };
 
 /* By falling popularity. log_mean: of the amount; codes and transaction types are those of the well-known card set. */
 typedef struct code_row { int code, type; double log_mean, log_sd; bool income; rhythm when; } code_row;

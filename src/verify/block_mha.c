@@ -43,7 +43,8 @@ static bool read(mha *a)
     sq_var *weight = sq__module_optional(m, "param.in_proj_weight", SQ_SHAPE(3 * a->width, a->width));
     sq_var *bias = sq__module_optional(m, "param.in_proj_bias", SQ_SHAPE(3 * a->width));
     if (!sq__module_going(m)) return false;
-    if (weight && (key->shape[2] != a->width || value->shape[2] != a->width)) sq__golden_fail(golden, "in_proj_weight needs keys and values as wide as queries");
+    if (weight && (key->shape[2] != a->width || value->shape[2] != a->width))
+        sq__golden_fail(golden, "in_proj_weight needs keys and values as wide as queries");
     if (!sq__golden_going(golden)) return false;
     a->q = project(a, query, weight, bias, 0, "param.q_proj_weight");
     a->k = project(a, key, weight, bias, 1, "param.k_proj_weight");
@@ -61,7 +62,8 @@ static void put_in_front(mha *a)
     sq_golden *golden = m->golden;
     const int64_t shape[1] = { a->width };
     if (sq__golden_flag(golden, "add_bias_kv", false)) {
-        sq_var *bias_k = sq__module_input(m, "param.bias_k", SQ_SHAPE(1, 1, a->width)), *bias_v = sq__module_input(m, "param.bias_v", SQ_SHAPE(1, 1, a->width));
+        sq_var *bias_k = sq__module_input(m, "param.bias_k", SQ_SHAPE(1, 1, a->width));
+        sq_var *bias_v = sq__module_input(m, "param.bias_v", SQ_SHAPE(1, 1, a->width));
         if (!sq__module_going(m)) return;
         a->k = sq__prepend(m->tape, sq__reshape(m->tape, bias_k, 1, shape), a->k);
         a->v = sq__prepend(m->tape, sq__reshape(m->tape, bias_v, 1, shape), a->v);
@@ -100,7 +102,9 @@ static sq_var *widened(mha *a, sq_var *x, bool keys)
 static void masks(mha *a, const uint8_t **key_keep, const uint8_t **pair_keep)
 {
     const int64_t all = a->N + a->more;
-    const struct { const uint8_t *hidden; int64_t rows; const uint8_t **keep; } both[] = { { a->hidden_keys, a->B, key_keep }, { a->hidden_pairs, a->T, pair_keep } };
+    const struct { const uint8_t *hidden; int64_t rows; const uint8_t **keep; } both[] = {
+        { a->hidden_keys, a->B, key_keep }, { a->hidden_pairs, a->T, pair_keep },
+    };
     for (int i = 0; i < 2; i++) {
         *both[i].keep = NULL;
         if (!both[i].hidden) continue;
@@ -115,7 +119,8 @@ static sq_attention *make_plan(mha *a, int64_t values)
 {
     sq_attention *plan = NULL;
     sq_error error;
-    const sq_attention_desc desc = { .mechanism = "softmax", .B = a->B, .H = a->heads, .T = a->T, .N = a->N + a->more, .D = a->D + (a->bias ? a->T : 0),
+    const sq_attention_desc desc = { .mechanism = "softmax", .B = a->B, .H = a->heads, .T = a->T, .N = a->N + a->more,
+                                     .D = a->D + (a->bias ? a->T : 0),
                                      .M = values, .mask = true, .scale = 1 / sqrtf((float)a->D), .threads = 1 };
     sq__golden_status(a->m->golden, sq_attention_create(&plan, &desc, &error), &error);
     return plan;

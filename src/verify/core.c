@@ -18,7 +18,11 @@ float sq__golden_scale(sq_golden *golden)
     return 0;
 }
 
-typedef struct buffers { const uint8_t *key_keep, *pair_keep; float *out, *dq, *dk, *dv, *tensors[SQ_CORE_TENSORS], *dtensors[SQ_CORE_TENSORS]; void *saved, *workspace; } buffers;
+typedef struct buffers {
+    const uint8_t *key_keep, *pair_keep;
+    float *out, *dq, *dk, *dv, *tensors[SQ_CORE_TENSORS], *dtensors[SQ_CORE_TENSORS];
+    void *saved, *workspace;
+} buffers;
 
 static void *aligned(sq_golden *golden, size_t bytes)
 {
@@ -38,11 +42,13 @@ static void check_tensors(sq_golden *golden, const sq_core *core, const sq_atten
         sq__golden_status(golden, sq_attention_tensor_get(plan, i, &info), &error);
         for (int j = 0; j < info.rank; j++) count *= info.shape[j];
         if (count != core->tensors[i].count)
-            sq__golden_fail(golden, "the mechanism's tensor %s has %lld numbers; the file gives %lld", info.name, (long long)count, (long long)core->tensors[i].count);
+            sq__golden_fail(golden, "the mechanism's tensor %s has %lld numbers; the file gives %lld", info.name, (long long)count,
+                            (long long)core->tensors[i].count);
         b->tensors[i] = sq__golden_room(golden, count);
         if (b->tensors[i]) memcpy(b->tensors[i], core->tensors[i].value, (size_t)count * sizeof(float));
         b->dtensors[i] = info.trainable ? sq__golden_room(golden, count) : NULL;
-        if (!info.trainable && core->tensors[i].gradient) sq__golden_skip(golden, "this build gives no gradient for the mechanism's tensor %s", info.name);
+        if (!info.trainable && core->tensors[i].gradient)
+            sq__golden_skip(golden, "this build gives no gradient for the mechanism's tensor %s", info.name);
     }
 }
 
@@ -56,7 +62,8 @@ static const uint8_t *key_mask(sq_golden *golden, const sq_core *core)
     uint8_t *mask = sq__golden_memory(golden, B * N, 1);
     if (!mask) return NULL;
     for (int64_t b = 0; b < B; b++) {
-        if (lengths && (lengths[b] < 0 || lengths[b] > N)) sq__golden_fail(golden, "%s holds %d; expected 0 to %lld", core->lengths, lengths[b], (long long)N);
+        if (lengths && (lengths[b] < 0 || lengths[b] > N))
+            sq__golden_fail(golden, "%s holds %d; expected 0 to %lld", core->lengths, lengths[b], (long long)N);
         for (int64_t n = 0; n < N; n++) mask[b * N + n] = (!keep || keep[b * N + n]) && (!lengths || n < lengths[b]);
     }
     return mask;

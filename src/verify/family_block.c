@@ -123,7 +123,8 @@ static bool read_config(block *b, const char *variant, int64_t longest)
     *c = (sq_transformer_config){ .feed_forward = sq__golden_count(golden, "dim_ff", -1), .activation = gelu ? SQ_GELU : SQ_RELU,
                                   .pre_norm = strstr(variant, "pre-LN") != NULL, .eps = (float)sq__golden_number(golden, "layer_norm_eps", 1e-5) };
     c->attention = (sq_attention_block_config){ .mechanism = "softmax", .width = sq__golden_count(golden, "d_model", -1),
-                                                .heads = sq__golden_count(golden, "heads", -1), .max_length = longest, .mask = true, .bias = true, .threads = 1 };
+                                                .heads = sq__golden_count(golden, "heads", -1), .max_length = longest, .mask = true,
+                                                .bias = true, .threads = 1 };
     if (c->feed_forward < 1) sq__golden_fail(golden, "metadata 'dim_ff' is %lld", (long long)c->feed_forward);
     return sq__golden_going(golden);
 }
@@ -153,7 +154,8 @@ static void run_encoder(block *b, const char *variant)
     if (!x || !read_config(b, variant, x->shape[1])) return;
     b->config.attention.causal = sq__golden_flag(m->golden, "causal", false);
     b->encoder.count = read_layers(m->golden, "layers");
-    if (x->shape[2] != b->config.attention.width) sq__golden_fail(m->golden, "x is %lld wide; d_model says %lld", (long long)x->shape[2], (long long)b->config.attention.width);
+    if (x->shape[2] != b->config.attention.width)
+        sq__golden_fail(m->golden, "x is %lld wide; d_model says %lld", (long long)x->shape[2], (long long)b->config.attention.width);
     if (sq__golden_going(m->golden)) make_stack(m, &b->encoder, "encoder", "param.", &b->config, sq__golden_flag(m->golden, "final_norm", false));
     const sq_transformer_inputs inputs = { .x = x, .key_keep = kept(m->golden, "key_padding_mask", x->shape[0], x->shape[1]) };
     if (sq__module_going(m)) sq__module_finish(m, run_stack(&b->encoder, m->tape, inputs));
@@ -174,15 +176,17 @@ static void run_both(block *b, const char *variant)
     decoder.cross.cross = true;
     b->encoder.count = read_layers(golden, "enc_layers");
     b->decoder.count = read_layers(golden, "dec_layers");
-    if (source->shape[2] != b->config.attention.width) sq__golden_fail(golden, "src is %lld wide; d_model says %lld", (long long)source->shape[2], (long long)b->config.attention.width);
+    if (source->shape[2] != b->config.attention.width)
+        sq__golden_fail(golden, "src is %lld wide; d_model says %lld", (long long)source->shape[2], (long long)b->config.attention.width);
     if (!sq__golden_going(golden)) return;
     make_stack(m, &b->encoder, "encoder", "param.encoder.", &b->config, true);
     make_stack(m, &b->decoder, "decoder", "param.decoder.", &decoder, true);
     const uint8_t *source_keep = kept(golden, "src_key_padding_mask", B, S);
     if (!sq__module_going(m)) return;
     sq_var *memory = run_stack(&b->encoder, m->tape, (sq_transformer_inputs){ .x = source, .key_keep = source_keep });
+    const uint8_t *memory_keep = sq__golden_has(golden, "memory_key_padding_mask") ? kept(golden, "memory_key_padding_mask", B, S) : source_keep;
     const sq_transformer_inputs inputs = { .x = target, .memory = memory, .key_keep = kept(golden, "tgt_key_padding_mask", B, T),
-                                           .memory_keep = sq__golden_has(golden, "memory_key_padding_mask") ? kept(golden, "memory_key_padding_mask", B, S) : source_keep };
+                                           .memory_keep = memory_keep };
     sq_var *out = run_stack(&b->decoder, m->tape, inputs);
     if (sq__module_going(m)) sq__golden_compare(golden, "memory", memory->value, memory->count);
     sq__module_finish(m, out);

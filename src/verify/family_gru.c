@@ -21,7 +21,8 @@ static bool read_shape(sq_golden *golden, shape *s)
     if (layers < 1 || layers > 16) sq__golden_fail(golden, "metadata 'num_layers' is %lld; expected 1 to 16", (long long)layers);
     s->layers = (int)layers;
     s->directions = sq__golden_flag(golden, "bidirectional", false) ? 2 : 1;
-    if (strcmp(sq__golden_text(golden, "variant", "gru"), "gru") != 0) sq__golden_skip(golden, "variant '%.60s' is unknown to this build", sq__golden_text(golden, "variant", ""));
+    if (strcmp(sq__golden_text(golden, "variant", "gru"), "gru") != 0)
+        sq__golden_skip(golden, "variant '%.60s' is unknown to this build", sq__golden_text(golden, "variant", ""));
     s->bias = sq__golden_flag(golden, "bias", true);
     if (sq__golden_count(golden, "proj_size", 0) != 0) sq__golden_skip(golden, "this build's recurrent layers have no projection (proj_size)");
     return sq__golden_going(golden);

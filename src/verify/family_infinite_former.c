@@ -40,10 +40,12 @@ static void read_variant(sq_infinite_case *c)
     else if (strcmp(density, "softmax") == 0) c->density = SQ_MEMORY_GAUSSIAN;
     else sq__golden_skip(golden, "density '%.60s' is unknown to this build", density);
     if (!sq__golden_flag(golden, "affines", true)) sq__golden_skip(golden, "a memory without affine maps is unknown to this build");
-    if (gpt2 && c->L * c->segment_count > 2048) sq__golden_skip(golden, "the reset of the gpt2 variant's memory after 2048 states is unknown to this build");
+    if (gpt2 && c->L * c->segment_count > 2048)
+        sq__golden_skip(golden, "the reset of the gpt2 variant's memory after 2048 states is unknown to this build");
     /* the mean is drawn to mu0 as the authors' code does it: sort when mu0 is given, gpt2 when it is not above 0 */
     const double mu0 = sq__golden_number(golden, "mu_0", INFINITY);
-    c->prior = (sq_memory_prior){ .sigma0 = sq__golden_number(golden, "sigma_0", 0.05), .mu0 = isfinite(mu0) ? mu0 : 0, .mean = isfinite(mu0) && (!gpt2 || mu0 <= 0) };
+    c->prior = (sq_memory_prior){ .sigma0 = sq__golden_number(golden, "sigma_0", 0.05), .mu0 = isfinite(mu0) ? mu0 : 0,
+                                  .mean = isfinite(mu0) && (!gpt2 || mu0 <= 0) };
 }
 
 static void read_parameters(sq_infinite_case *c)

@@ -84,7 +84,8 @@ static void fairseq(sq_heads *h)
 }
 
 /* One side's projection and its bias, as the mechanism wants them. */
-static void tatp22_side(sq_heads *h, const char *name, const char *bias_name, const char *method, int64_t projections, int64_t rank, sq_var **weight, sq_var **bias)
+static void tatp22_side(sq_heads *h, const char *name, const char *bias_name, const char *method, int64_t projections, int64_t rank,
+                        sq_var **weight, sq_var **bias)
 {
     sq_module *m = &h->module;
     const int64_t N = h->desc.N, D = h->desc.D;
@@ -94,7 +95,8 @@ static void tatp22_side(sq_heads *h, const char *name, const char *bias_name, co
         return;
     }
     const bool convolution = strcmp(method, "convolution") == 0;
-    *weight = convolution ? sq__module_input(m, name, SQ_SHAPE(projections, D, D, N / rank)) : sq__module_input(m, name, SQ_SHAPE(projections, rank, N));
+    if (convolution) *weight = sq__module_input(m, name, SQ_SHAPE(projections, D, D, N / rank));
+    else *weight = sq__module_input(m, name, SQ_SHAPE(projections, rank, N));
     if (sq__golden_has(m->golden, bias_name)) *bias = sq__module_input(m, bias_name, SQ_SHAPE(projections, convolution ? D : rank));
 }
 
@@ -130,7 +132,9 @@ static void tatp22(sq_heads *h)
 
 void sq__family_linformer(sq_golden *golden)
 {
-    static const struct { const char *prefix; void (*run)(sq_heads *h); } modules[] = { { "lucidrains_", lucidrains }, { "fairseq_", fairseq }, { "tatp22_", tatp22 } };
+    static const struct { const char *prefix; void (*run)(sq_heads *h); } modules[] = {
+        { "lucidrains_", lucidrains }, { "fairseq_", fairseq }, { "tatp22_", tatp22 },
+    };
     const char *variant = sq__golden_text(golden, "variant", NULL);
     if (sq__golden_starts(variant, "large_")) variant += strlen("large_");
     if (sq__golden_variant(variant, "core_")) {

@@ -100,7 +100,8 @@ typedef enum reduction { MEAN, SUM, NONE } reduction;
 static reduction read_task(task *t)
 {
     static const struct { const char *file; sq_regression kind; const char *parameter; } element[] = {
-        { "mse_loss", SQ_MSE, NULL }, { "binary_cross_entropy_with_logits", SQ_BCE_WITH_LOGITS, NULL }, { "smooth_l1_loss", SQ_SMOOTH_L1, "arguments.beta" },
+        { "mse_loss", SQ_MSE, NULL }, { "binary_cross_entropy_with_logits", SQ_BCE_WITH_LOGITS, NULL },
+        { "smooth_l1_loss", SQ_SMOOTH_L1, "arguments.beta" },
         { "huber_loss", SQ_HUBER, "arguments.delta" }, { "l1_loss", SQ_L1, NULL },
     };
     sq_golden *golden = t->m->golden;

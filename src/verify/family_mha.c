@@ -28,7 +28,8 @@ static bool read_shape(sq_golden *golden, shape *s)
     s->heads = sq__golden_count(golden, "H", -1);
     if (!wq || !wv || !sq__golden_going(golden)) return false;
     if (s->heads < 1 || wq->shape[0] % s->heads || wv->shape[0] % s->heads) {
-        sq__golden_fail(golden, "%lld rows of wq and %lld of wv cannot be shared by %lld heads", (long long)wq->shape[0], (long long)wv->shape[0], (long long)s->heads);
+        sq__golden_fail(golden, "%lld rows of wq and %lld of wv cannot be shared by %lld heads", (long long)wq->shape[0],
+                        (long long)wv->shape[0], (long long)s->heads);
         return false;
     }
     s->dk = wq->shape[0] / s->heads, s->dv = wv->shape[0] / s->heads;

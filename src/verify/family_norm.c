@@ -13,7 +13,8 @@ static sq_var *run(sq_module *m, sq_var *x)
     if (strstr(file, "T5LayerNorm")) return sq__rms_norm(m->tape, x, sq__module_input(m, "param.weight", SQ_SHAPE(last)), eps);
     if (strstr(file, "GroupNorm") && x->rank >= 2) {
         const int64_t groups = sq__golden_count(golden, "groups", -1), channels = x->shape[1];
-        if (groups < 1 || groups > channels || channels % groups) sq__golden_fail(golden, "%lld channels in %lld groups", (long long)channels, (long long)groups);
+        if (groups < 1 || groups > channels || channels % groups)
+            sq__golden_fail(golden, "%lld channels in %lld groups", (long long)channels, (long long)groups);
         sq_var *weight = sq__module_input(m, "param.weight", SQ_SHAPE(channels)), *bias = sq__module_input(m, "param.bias", SQ_SHAPE(channels));
         return sq__module_going(m) ? sq__group_norm(m->tape, x, weight, bias, (int)groups, eps) : NULL;
     }

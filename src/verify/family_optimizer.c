@@ -47,8 +47,8 @@ static void step_lamb(const optimizer *o, int64_t t, parameter *p, const float *
 static void step_adafactor(const optimizer *o, int64_t t, parameter *p, const float *g)
 {
     const bool matrix = p->rank >= 2;
-    sq__adafactor_step(&o->adafactor, t, p->rank, p->shape, p->p, g, matrix ? p->slot[0] : NULL, matrix ? p->slot[1] : NULL, matrix ? NULL : p->slot[2],
-                       o->first_moment ? p->slot[3] : NULL, p->update);
+    sq__adafactor_step(&o->adafactor, t, p->rank, p->shape, p->p, g, matrix ? p->slot[0] : NULL, matrix ? p->slot[1] : NULL,
+                       matrix ? NULL : p->slot[2], o->first_moment ? p->slot[3] : NULL, p->update);
 }
 
 static void step_sgd(const optimizer *o, int64_t t, parameter *p, const float *g)
@@ -168,7 +168,8 @@ static void compare_state(sq_golden *golden, const optimizer *o, const parameter
         snprintf(name, sizeof name, "state.%s.%d", o->states[slot], index);
         sq__golden_compare(golden, name, p->slot[slot], slot_count(o, p, slot));
     }
-    const struct { const char *name; double value; } norms[] = { { "weight_norm", p->norms.weight }, { "adam_norm", p->norms.update }, { "trust_ratio", p->norms.ratio } };
+    const struct { const char *name; double value; } norms[] = { { "weight_norm", p->norms.weight }, { "adam_norm", p->norms.update },
+                                                                 { "trust_ratio", p->norms.ratio } };
     for (size_t i = 0; o->step == step_lamb && i < sizeof norms / sizeof *norms; i++) {
         snprintf(name, sizeof name, "state.%s.%d", norms[i].name, index);
         if (sq__golden_has(golden, name)) sq__golden_compare_doubles(golden, name, &norms[i].value, 1);

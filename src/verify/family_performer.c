@@ -78,7 +78,8 @@ static void run_module(sq_golden *golden)
         sq__heads_option(&h, "kernel", "softmax");
         sq__heads_option(&h, "features", sq__golden_digits(golden, m));
         h.tensors[h.tensor_count++] = sq__module_values(&h.module, SQ_SHAPE(m, h.desc.D), values, false);
-        if (m * h.desc.D != count) sq__golden_fail(golden, "tensor 'proj' has %lld columns; expected %lld", (long long)(count / m), (long long)h.desc.D);
+        if (m * h.desc.D != count)
+            sq__golden_fail(golden, "tensor 'proj' has %lld columns; expected %lld", (long long)(count / m), (long long)h.desc.D);
         if (sq__golden_has(golden, "mask_keep")) h.v = sq__heads_mask(&h, h.v, sq__golden_mask(golden, "mask_keep", SQ_SHAPE(h.desc.B, h.desc.N)));
         sq__heads_finish(&h, sq__heads_attend(&h));
     }
@@ -87,13 +88,15 @@ static void run_module(sq_golden *golden)
 
 static void run_directions(sq_golden *golden)
 {
-    const int64_t scaling = sq__golden_count(golden, "scaling", -1), m = sq__golden_count(golden, "rows", -1), D = sq__golden_count(golden, "columns", -1);
+    const int64_t scaling = sq__golden_count(golden, "scaling", -1);
+    const int64_t m = sq__golden_count(golden, "rows", -1), D = sq__golden_count(golden, "columns", -1);
     if (!sq__golden_tensor(golden, "out", SQ_SHAPE(m, D))) return;
     const float *blocks = sq__golden_floats(golden, "block_draws", SQ_SHAPE((m + D - 1) / D, D, D));
     const float *norms = scaling == 0 ? sq__golden_floats(golden, "norm_draws", SQ_SHAPE(m, D)) : NULL;
     if (scaling > 1) sq__golden_skip(golden, "scaling %lld is unknown to this build", (long long)scaling);
     float *ours = sq__golden_room(golden, m * D);
-    if (sq__golden_going(golden)) sq__golden_status(golden, sq__orthogonal_directions(blocks, norms, m, D, ours), &(sq_error){ .message = "no memory" });
+    if (sq__golden_going(golden))
+        sq__golden_status(golden, sq__orthogonal_directions(blocks, norms, m, D, ours), &(sq_error){ .message = "no memory" });
     sq__golden_compare(golden, "out", ours, m * D);
 }
 

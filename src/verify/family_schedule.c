@@ -25,7 +25,8 @@ static bool hugging_face(sq_golden *golden, const char *file, sq_schedule *s)
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (!strstr(file, kinds[i].name)) continue;
-        *s = (sq_schedule){ .kind = kinds[i].kind, .rate = sq__golden_number(golden, "base_lr", NAN), .warmup = argument(golden, 0, "num_warmup_steps", NAN) };
+        *s = (sq_schedule){ .kind = kinds[i].kind, .rate = sq__golden_number(golden, "base_lr", NAN),
+                            .warmup = argument(golden, 0, "num_warmup_steps", NAN) };
         if (s->kind == SQ_SCHEDULE_INVERSE_SQRT) {
             s->timescale = argument(golden, 1, "timescale", 0);
             return true;
@@ -47,13 +48,16 @@ static bool read_schedule(sq_golden *golden, sq_schedule *s)
     const char *file = sq__golden_text(golden, "file", NULL);
     if (hugging_face(golden, file, s)) return true;
     if (strstr(file, "annotated_transformer"))
-        *s = (sq_schedule){ .kind = SQ_SCHEDULE_NOAM, .rate = sq__golden_number(golden, "factor", 1), .width = sq__golden_number(golden, "model_size", NAN),
+        *s = (sq_schedule){ .kind = SQ_SCHEDULE_NOAM, .rate = sq__golden_number(golden, "factor", 1),
+                            .width = sq__golden_number(golden, "model_size", NAN),
                             .warmup = sq__golden_number(golden, "warmup", NAN) };
     else if (strstr(file, "inverse_square_root_schedule"))
         *s = (sq_schedule){ .kind = SQ_SCHEDULE_INVERSE_SQRT_FAIRSEQ, .rate = sq__golden_number(golden, "lr", NAN),
-                            .initial = fmax(sq__golden_number(golden, "warmup_init_lr", -1), 0), .warmup = sq__golden_number(golden, "warmup_updates", NAN) };
+                            .initial = fmax(sq__golden_number(golden, "warmup_init_lr", -1), 0),
+                            .warmup = sq__golden_number(golden, "warmup_updates", NAN) };
     else if (strstr(file, "CosineAnnealingLR"))
-        *s = (sq_schedule){ .kind = SQ_SCHEDULE_COSINE_ANNEALING, .rate = sq__golden_number(golden, "lr", NAN), .total = sq__golden_number(golden, "T_max", NAN),
+        *s = (sq_schedule){ .kind = SQ_SCHEDULE_COSINE_ANNEALING, .rate = sq__golden_number(golden, "lr", NAN),
+                            .total = sq__golden_number(golden, "T_max", NAN),
                             .end = sq__golden_number(golden, "eta_min", 0) };
     else
         sq__golden_skip(golden, "schedule '%.60s' is unknown to this build", file);

@@ -292,7 +292,8 @@ sq_status sq__golden_open(sq_golden **golden, const char *path, sq_verify_result
     }
     made->result = result;
     *golden = made;
-    const char *recorded = sq__safetensors_metadata(made->file, "f32_error"), *zeros = sq__safetensors_metadata(made->file, "zero_in_exact_arithmetic");
+    const char *recorded = sq__safetensors_metadata(made->file, "f32_error");
+    const char *zeros = sq__safetensors_metadata(made->file, "zero_in_exact_arithmetic");
     if (recorded && !(made->recorded = json_loads(recorded, 0, NULL))) sq__golden_fail(made, "metadata 'f32_error' is not JSON");
     if (zeros && !(made->zeros = json_loads(zeros, 0, NULL))) sq__golden_fail(made, "metadata 'zero_in_exact_arithmetic' is not JSON");
     return SQ_OK;

@@ -43,7 +43,8 @@ bool sq__heads_read(sq_heads *heads, bool query_bias, bool key_value_bias)
     sq_attention_desc *d = &heads->desc;
     const int64_t queries = heads->q->shape[2], keys = heads->k->shape[2], values = heads->v->shape[2];
     if (H < 1 || queries % H || keys % (queries / H) || H % (keys / (queries / H)) || values % (keys / (queries / H))) {
-        sq__golden_fail(golden, "widths %lld, %lld and %lld of queries, keys and values do not go into %lld heads", (long long)queries, (long long)keys,
+        sq__golden_fail(golden, "widths %lld, %lld and %lld of queries, keys and values do not go into %lld heads", (long long)queries,
+                        (long long)keys,
                         (long long)values, (long long)H);
         return false;
     }

@@ -30,7 +30,8 @@ static const float *sample_psi(sq_infinite_case *c, const int32_t *bins, int64_t
     if (!to) return NULL;
     for (int64_t m = 0; m < c->M; m++) {
         sorted[m] = bins[m * c->B + b];
-        if (sorted[m] < 0 || sorted[m] >= SQ_MEMORY_BINS) sq__golden_fail(golden, "hist_bin holds %d; expected 0 to %d", sorted[m], SQ_MEMORY_BINS - 1);
+        if (sorted[m] < 0 || sorted[m] >= SQ_MEMORY_BINS)
+            sq__golden_fail(golden, "hist_bin holds %d; expected 0 to %d", sorted[m], SQ_MEMORY_BINS - 1);
     }
     qsort(sorted, (size_t)c->M, sizeof *sorted, compare_ints);
     for (int64_t m = 0; m < c->M; m++) t[m] = sorted[m] / (double)SQ_MEMORY_BINS;
@@ -78,7 +79,8 @@ static void read_entry(sq_infinite_case *c, sq_infinite_segment *s, int64_t b, d
         const sq_memory_read read = sq__infinite_case_read(c, s, b, h);
         sq__memory_locate(&read, s->mu + at, s->sigma_sq + at, scratch);
         sq__memory_expect(&c->basis, c->density, s->mu + at, s->sigma_sq + at, c->Q, s->r + at * c->N, c->kernels);
-        sq__gemm(false, false, c->Q, c->D, c->N, 1, s->r + at * c->N, c->N, s->v + own + h * c->D, c->e, 0, s->context + b * c->Q * c->e + h * c->D, c->e);
+        sq__gemm(false, false, c->Q, c->D, c->N, 1, s->r + at * c->N, c->N, s->v + own + h * c->D, c->e, 0,
+                 s->context + b * c->Q * c->e + h * c->D, c->e);
     }
 }
 
@@ -110,7 +112,8 @@ static bool make_room(sq_infinite_case *c, int64_t number)
     const int64_t readers = c->B * c->heads * c->Q, coefficients = c->B * c->N * c->e;
     s->memory = sq__golden_floats(golden, sq__golden_numbered(golden, "mem.%d", number), SQ_SHAPE(c->B, c->L, c->e));
     s->q = sq__golden_floats(golden, sq__golden_numbered(golden, "q.%d", number), SQ_SHAPE(c->B, c->heads, c->Q, c->D));
-    if (sq__golden_has(golden, sq__golden_numbered(golden, "g.%d", number))) s->g = sq__golden_floats(golden, sq__golden_numbered(golden, "g.%d", number), SQ_SHAPE(c->B, c->Q, c->e));
+    if (sq__golden_has(golden, sq__golden_numbered(golden, "g.%d", number)))
+        s->g = sq__golden_floats(golden, sq__golden_numbered(golden, "g.%d", number), SQ_SHAPE(c->B, c->Q, c->e));
     s->states = sq__golden_room(golden, c->B * c->L * c->e);
     s->coefficients = sq__golden_room(golden, coefficients);
     s->k = sq__golden_room(golden, coefficients);

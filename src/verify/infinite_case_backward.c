@@ -37,17 +37,19 @@ static void backward_entry(const sq_infinite_case *c, const sq_infinite_segment 
     float *dmemory = w->dmemory + b * c->L * e;
     sq__gemm(false, false, c->L, e, N, 1, G, N, w->dcoefficients, e, 0, c->mask ? w->dstates : dmemory, e);
     if (c->mask)
-        sq__memory_gate_backward(c->L, e, s->memory + b * c->L * e, c->gate_weight, c->gate_bias, w->dstates, dmemory, t->gate_weight, t->gate_bias, w->gate, c->kernels);
+        sq__memory_gate_backward(c->L, e, s->memory + b * c->L * e, c->gate_weight, c->gate_bias, w->dstates, dmemory, t->gate_weight,
+                                 t->gate_bias, w->gate, c->kernels);
 }
 
 static work make_work(sq_infinite_case *c)
 {
     sq_golden *golden = c->golden;
-    return (work){ .dcontext = sq__golden_room(golden, c->B * c->Q * c->e), .dr = sq__golden_room(golden, c->Q * c->N), .dk = sq__golden_room(golden, c->N * c->e),
-                   .dv = sq__golden_room(golden, c->N * c->e), .dcoefficients = sq__golden_room(golden, c->N * c->e), .dstates = sq__golden_room(golden, c->L * c->e),
+    return (work){ .dcontext = sq__golden_room(golden, c->B * c->Q * c->e), .dr = sq__golden_room(golden, c->Q * c->N),
+                   .dk = sq__golden_room(golden, c->N * c->e), .dv = sq__golden_room(golden, c->N * c->e),
+                   .dcoefficients = sq__golden_room(golden, c->N * c->e), .dstates = sq__golden_room(golden, c->L * c->e),
                    .dmemory = sq__golden_room(golden, c->B * c->L * c->e), .dq = sq__golden_room(golden, c->B * c->heads * c->Q * c->D),
-                   .gate = sq__golden_room(golden, (int64_t)sq__memory_gate_scratch(c->L, c->e)), .dmu = sq__golden_memory(golden, c->Q, sizeof(double)),
-                   .dsigma_sq = sq__golden_memory(golden, c->Q, sizeof(double)),
+                   .gate = sq__golden_room(golden, (int64_t)sq__memory_gate_scratch(c->L, c->e)),
+                   .dmu = sq__golden_memory(golden, c->Q, sizeof(double)), .dsigma_sq = sq__golden_memory(golden, c->Q, sizeof(double)),
                    .scratch = sq__golden_memory(golden, (int64_t)SQ_MEMORY_LOCATE_SCRATCH(c->D), 1) };
 }
 

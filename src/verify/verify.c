@@ -30,7 +30,8 @@ static const family *find_family(sq_golden *golden, const char *mechanism)
         names[i] = families[i].mechanism;
         if (strcmp(names[i], mechanism) == 0) return &families[i];
     }
-    sq__golden_skip(golden, "mechanism '%.60s' is unknown to this build%s", mechanism, sq__did_you_mean(mechanism, names, FAMILY_COUNT, hint, sizeof hint));
+    sq__golden_skip(golden, "mechanism '%.60s' is unknown to this build%s", mechanism,
+                    sq__did_you_mean(mechanism, names, FAMILY_COUNT, hint, sizeof hint));
     return NULL;
 }
 

@@ -134,7 +134,8 @@ static void one_changed_number_is_noticed(void **state)
             if (result.outcome != SQ_VERIFY_FAILED) fail_msg("%s: a wrong %s is not noticed", files[i], before.name);
             assert_int_equal(result.tensor_count, whole.tensor_count);
             for (int k = 0; k < result.tensor_count; k++)
-                if (result.tensors[k].passed == (k == j)) fail_msg("%s: %s moved; %s %s", files[i], before.name, result.tensors[k].name, k == j ? "passed" : "failed");
+                if (result.tensors[k].passed == (k == j))
+                    fail_msg("%s: %s moved; %s %s", files[i], before.name, result.tensors[k].name, k == j ? "passed" : "failed");
             sq_verify_result_clear(&result);
             *tensor = before;
             free(data);
@@ -218,7 +219,8 @@ static void a_wrong_shape_never_passes(void **state)
             cut->shape[0] = before.count;
             copy_write(&c);
             result = verify(changed);
-            if (result.outcome == SQ_VERIFY_PASSED && before.rank > 1 && strcmp(before.name, "g") == 0) fail_msg("%s: passes with a flat g", files[i]);
+            if (result.outcome == SQ_VERIFY_PASSED && before.rank > 1 && strcmp(before.name, "g") == 0)
+                fail_msg("%s: passes with a flat g", files[i]);
             sq_verify_result_clear(&result);
             *cut = before;
         }
@@ -302,7 +304,8 @@ static void damaged_files_are_errors(void **state)
 static void failed_allocations_are_survived(void **state)
 {
     (void)state;
-    static const char *const chosen[] = { "linformer-tatp22", "performer-relu", "infinite-former-sorting", "transformer-block-mha", "transformer-block-enc_preln",
+    static const char *const chosen[] = { "linformer-tatp22", "performer-relu", "infinite-former-sorting", "transformer-block-mha",
+                                          "transformer-block-enc_preln",
                                           "gru-", "norm-groupnorm", "loss-ce", "optimizer-lamb_debias", "lr-schedule-noam", "mha-" };
     for (size_t i = 0; i < sizeof chosen / sizeof *chosen; i++) {
         const char *path = NULL;

@@ -131,7 +131,8 @@ static int run_mechanism(const bench_request *r, int mechanism, sq_stop_flag *st
     *c = (curve){ .name = info.name };
     sq_bench_case bench = { .pass = r->pass, .dtype = r->dtype, .runs = (int)r->runs };
     bench.desc = (sq_attention_desc){ .mechanism = info.name, .options = chosen,
-                                      .option_count = options_of(mechanism, &r->options, chosen), .B = r->batch, .H = r->heads, .D = r->dim, .M = r->dim, .causal = r->causal, .threads = (int)r->threads, .seed = (uint64_t)r->seed };
+                                      .option_count = options_of(mechanism, &r->options, chosen), .B = r->batch,
+                                      .H = r->heads, .D = r->dim, .M = r->dim, .causal = r->causal, .threads = (int)r->threads, .seed = (uint64_t)r->seed };
     for (int i = 0; i < r->length_count && !*stop; i++) {
         sq_bench_result result;
         bench.desc.T = bench.desc.N = r->lengths[i];

@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "flags.h"
+#include "waiting.h"
 
 static const command commands[] = {
     { "compare", "train every mechanism on one task under one protocol, and report", command_compare },
@@ -76,6 +77,7 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    wait_asleep(argv);
     int status = run(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "subquad: standard output cannot be written\n");

@@ -294,7 +294,7 @@ static void it_learns(void **state)
         int count;
         sq_parameter *parameters = sq__model_parameters(model, &count);
         double first = 0, last = 0;
-        for (int step = 0; step < 100; step++) {
+        for (int step = 0; step < 250; step++) {
             sq__model_zero_gradients(model);
             last = loss_of(model, tape, &toy.batch, true);
             if (step == 0) first = last;

@@ -34,9 +34,11 @@ static sq_kernels tables[SQ_ISA_COUNT];
 static const sq_kernels *chosen;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* Overlay files are compiled for their ISA throughout, filling included: none may run on a processor without it. */
 static void fill_tables(void)
 {
-    for (int isa = 0; isa <= COMPILED; isa++) {
+    const int detected = (int)sq__cpu_detected();
+    for (int isa = 0; isa <= COMPILED && isa <= detected; isa++) {
         for (size_t i = 0; i < sizeof families / sizeof *families; i++)
             if ((int)families[i].isa <= isa) families[i].fill(&tables[isa]);
         tables[isa].isa = sq__isa_name((sq_isa)isa);

@@ -67,6 +67,8 @@ typedef struct sq_kernels {
     bool (*softmax_tile)(float *s, int64_t rows, int64_t columns, float *max, float *sum, float *factor);
     /* Its backward: s becomes p = exp2(s - lse), dp becomes scale p (dp - delta); lse (+inf: zeros), delta [columns]. */
     void (*softmax_tile_backward)(float *s, float *dp, int64_t rows, int64_t columns, const float *lse, const float *delta, float scale);
+    /* nearest[i] = index of the centroid that differs from codes[i] in the fewest bits, the lowest of several */
+    void (*hamming_nearest)(int32_t *nearest, const uint64_t *codes, int64_t count, const uint64_t *centroids, int64_t clusters);
 } sq_kernels;
 
 const sq_kernels *sq__kernels(void);                    /* for this processor, capped by SUBQUAD_ISA */

@@ -10,6 +10,7 @@ void sq__norm_ref(sq_kernels *table);
 void sq__activation_ref(sq_kernels *table);
 void sq__softmax_ref(sq_kernels *table);
 void sq__trigonometry_ref(sq_kernels *table);
+void sq__hamming_ref(sq_kernels *table);
 
 #ifdef SQ_HAVE_X86
 void sq__vector_avx2(sq_kernels *table);
@@ -17,6 +18,7 @@ void sq__norm_avx2(sq_kernels *table);
 void sq__activation_avx2(sq_kernels *table);
 void sq__softmax_avx2(sq_kernels *table);
 void sq__trigonometry_avx2(sq_kernels *table);
+void sq__hamming_avx2(sq_kernels *table);
 void sq__vector_avx512(sq_kernels *table);
 void sq__norm_avx512(sq_kernels *table);
 void sq__activation_avx512(sq_kernels *table);

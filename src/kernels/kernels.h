@@ -65,8 +65,14 @@ typedef struct sq_kernels {
      * max, sum [columns] go from their values before the tile (-inf, 0 at the start) to those after it; s becomes
      * exp2(s - max), factor exp2(old max - max). A column whose max stays -inf gets zeros. True if some factor is not 1. */
     bool (*softmax_tile)(float *s, int64_t rows, int64_t columns, float *max, float *sum, float *factor);
-    /* Its backward: s becomes p = exp2(s - lse), dp becomes scale p (dp - delta); lse (+inf: zeros), delta [columns]. */
-    void (*softmax_tile_backward)(float *s, float *dp, int64_t rows, int64_t columns, const float *lse, const float *delta, float scale);
+    /* Its backward: s becomes p = exp2(s - max - log_sum), dp becomes scale p (dp - delta); max (+inf: zeros), log_sum, delta [columns].
+     * log_sum NULL: max already holds their sum. Apart they are exact where the log-sum would vanish beside a huge maximum. */
+    void (*softmax_tile_backward)(float *s, float *dp, int64_t rows, int64_t columns, const float *max, const float *log_sum, const float *delta, float scale);
+    /* delta[c] += sum_r exp2(s - max - log_sum) dp: what the backward subtracts, where no output was kept to take it from. */
+    void (*softmax_tile_delta)(const float *s, const float *dp, int64_t rows, int64_t columns, const float *max, const float *log_sum, float *delta);
+    /* One row of a tile: -inf in the columns that do not have low[c] <= place < high[c]. */
+    void (*hide_outside)(float *s, int32_t place, const int32_t *low, const int32_t *high, int64_t columns);
+    void (*add_or_hide)(float *s, const float *add, float factor, int64_t n);   /* s += factor add; -inf where add is -inf, whatever s holds */
     /* nearest[i] = index of the centroid that differs from codes[i] in the fewest bits, the lowest of several */
     void (*hamming_nearest)(int32_t *nearest, const uint64_t *codes, int64_t count, const uint64_t *centroids, int64_t clusters);
 } sq_kernels;

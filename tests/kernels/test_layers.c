@@ -212,7 +212,7 @@ static void check_tiles(const sq_kernels *kernels, int64_t rows, int64_t columns
         max[c] = total > 0 ? (float)(top + log2(total)) : INFINITY;
     }
     memcpy(p, s, sizeof *p * (size_t)count);
-    kernels->softmax_tile_backward(p, ds, TILES * rows, columns, max, delta, 0.25f);
+    kernels->softmax_tile_backward(p, ds, TILES * rows, columns, max, NULL, delta, 0.25f);
     for (int64_t i = 0; i < count; i++) {
         const int64_t c = i % columns;
         assert_exp2(p[i], (double)s[i] - max[c]);

@@ -21,6 +21,28 @@ void sq__dense_pack_transposed(float *y, const float *x, int64_t x_row, int64_t 
     if (factor != 1) kernels->scale(y, factor, width * tile);
 }
 
+void sq__tile_forward_products(tile_products *products, int64_t padded, int64_t tile, int64_t D, int64_t M)
+{
+    if (padded == products->padded && tile == products->tile) return;
+    products->padded = padded;
+    products->tile = tile;
+    products->scores = sq__block(false, padded, tile, D, D, tile, tile, false);
+    products->first_values = sq__block(true, M, tile, padded, M, tile, tile, false);
+    products->values = sq__block(true, M, tile, padded, M, tile, tile, true);
+}
+
+void sq__tile_backward_products(tile_products *products, int64_t padded, int64_t tile, int64_t D, int64_t M, bool add)
+{
+    if (padded == products->padded && tile == products->tile) return;
+    products->padded = padded;
+    products->tile = tile;
+    products->scores = sq__block(false, padded, tile, D, D, tile, tile, false);
+    products->dprobability = sq__block(false, padded, tile, M, M, tile, tile, false);
+    products->dvalues = sq__block(false, padded, M, tile, tile, M, M, add);
+    products->dkeys = sq__block(false, padded, D, tile, tile, D, D, add);
+    products->dqueries = sq__block(true, D, tile, padded, D, tile, tile, true);
+}
+
 static void hide_rows(float *s, int64_t tile, int64_t from, int64_t to)
 {
     for (int64_t i = from * tile; i < to * tile; i++) s[i] = -INFINITY;

@@ -16,8 +16,7 @@ typedef struct backward {
     float *q, *q_t, *dout, *dout_t;     /* [tile, D] [D, tile] (in units of log 2) [tile, M] [M, tile] */
     float *p, *ds, *dq_t;               /* [TILE_N, tile] twice, [D, tile] */
     float *lse, *delta;                 /* [T rounded up]; lse in units of log 2 */
-    int64_t shape, shape_tile;          /* padded keys and tile that the products below were made for */
-    sq_block scores, dprobability, dvalues, dkeys, dqueries;
+    tile_products products;
 } backward;
 
 static size_t cut(backward *b, int64_t T, int64_t N, int64_t D, int64_t M, void *workspace)
@@ -61,31 +60,19 @@ static void prepare_rows(backward *b)
     }
 }
 
-static void make_products(backward *b, int64_t padded)
-{
-    const int64_t D = b->dense->D, M = b->dense->M, tile = b->tile;
-    b->shape = padded;
-    b->shape_tile = tile;
-    b->scores = sq__block(false, padded, tile, D, D, tile, tile, false);          /* S' = K q' */
-    b->dprobability = sq__block(false, padded, tile, M, M, tile, tile, false);    /* dP' = V dout' */
-    b->dvalues = sq__block(false, padded, M, tile, tile, M, M, true);             /* dV += P' dout */
-    b->dkeys = sq__block(false, padded, D, tile, tile, D, D, true);               /* dK += dS' q */
-    b->dqueries = sq__block(true, D, tile, padded, D, tile, tile, true);          /* dq' += K' dS' */
-}
-
 static void key_tile(backward *b, int64_t i0, int64_t queries, int64_t at, int64_t j0, int64_t keys)
 {
     const sq_dense *dense = b->dense;
     const int64_t padded = dense_round_up(keys, TILE_STEP);
 
-    if (padded != b->shape || b->tile != b->shape_tile) make_products(b, padded);
-    sq__block_run(&b->scores, b->k + at * dense->D, b->q_t, b->p);
+    sq__tile_backward_products(&b->products, padded, b->tile, dense->D, dense->M, true);
+    sq__block_run(&b->products.scores, b->k + at * dense->D, b->q_t, b->p);
     sq__dense_mask(dense, b->p, i0, queries, b->tile, j0, keys, padded);
-    sq__block_run(&b->dprobability, b->v + at * dense->M, b->dout_t, b->ds);
-    b->kernels->softmax_tile_backward(b->p, b->ds, padded, b->tile, b->lse + i0, b->delta + i0, dense->scale);
-    sq__block_run(&b->dvalues, b->p, b->dout, b->dv + at * dense->M);
-    sq__block_run(&b->dkeys, b->ds, b->q, b->dk + at * dense->D);
-    sq__block_run(&b->dqueries, b->k + at * dense->D, b->ds, b->dq_t);
+    sq__block_run(&b->products.dprobability, b->v + at * dense->M, b->dout_t, b->ds);
+    b->kernels->softmax_tile_backward(b->p, b->ds, padded, b->tile, b->lse + i0, NULL, b->delta + i0, dense->scale);
+    sq__block_run(&b->products.dvalues, b->p, b->dout, b->dv + at * dense->M);
+    sq__block_run(&b->products.dkeys, b->ds, b->q, b->dk + at * dense->D);
+    sq__block_run(&b->products.dqueries, b->k + at * dense->D, b->ds, b->dq_t);
 }
 
 static void query_tile(backward *b, int64_t i0, int64_t span0, int64_t span_end)

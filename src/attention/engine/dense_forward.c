@@ -12,8 +12,7 @@ typedef struct forward {
     float *k, *v;                       /* [span, D] [span, M] */
     float *q, *s, *acc;                 /* [D, tile] [TILE_N, tile] [M, tile] */
     float *max, *sum, *factor;          /* [T rounded up] twice, [tile] */
-    int64_t shape, shape_tile;          /* padded keys and tile that the two products below were made for */
-    sq_block scores, values;            /* S' = K q   acc += V' P' */
+    tile_products products;
 } forward;
 
 static size_t cut(forward *f, int64_t T, int64_t N, int64_t D, int64_t M, void *workspace)
@@ -48,16 +47,11 @@ static void key_tile(forward *f, int64_t i0, int64_t queries, int64_t span0, int
     const int64_t padded = dense_round_up(keys, TILE_STEP);
     const float *k = f->k + (j0 - span0) * dense->D, *v = f->v + (j0 - span0) * dense->M;
 
-    if (padded != f->shape || f->tile != f->shape_tile) {
-        f->shape = padded;
-        f->shape_tile = f->tile;
-        f->scores = sq__block(false, padded, f->tile, dense->D, dense->D, f->tile, f->tile, false);
-        f->values = sq__block(true, dense->M, f->tile, padded, dense->M, f->tile, f->tile, true);
-    }
-    sq__block_run(&f->scores, k, f->q, f->s);
+    sq__tile_forward_products(&f->products, padded, f->tile, dense->D, dense->M);
+    sq__block_run(&f->products.scores, k, f->q, f->s);
     sq__dense_mask(dense, f->s, i0, queries, f->tile, j0, keys, padded);
     if (f->kernels->softmax_tile(f->s, padded, f->tile, f->max + i0, f->sum + i0, f->factor)) rescale(f);
-    sq__block_run(&f->values, v, f->s, f->acc);
+    sq__block_run(&f->products.values, v, f->s, f->acc);
 }
 
 /* out = (acc / sum)'; lse = ln 2 (max + log2 sum) */

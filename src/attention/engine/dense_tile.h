@@ -1,4 +1,5 @@
-/* What forward and backward of the dense engine share: tile sizes, packing, masks. Only dense*.c include this.
+/* What forward and backward of the dense engine share, and the sparse engine with them: tile sizes, packing, products, masks.
+ * Only the engines' own files include this.
  *
  * Scores are held transposed, S' [keys, queries]: a column per query. Then the running maximum and sum of 64 queries are
  * four vectors and need no reduction across lanes, K and V multiply in their natural layout, and only the 64 queries of a
@@ -33,6 +34,17 @@ void sq__dense_pack_transposed(float *y, const float *x, int64_t x_row, int64_t 
                                const sq_kernels *kernels);
 size_t sq__dense_forward_workspace(int64_t T, int64_t N, int64_t D, int64_t M);
 size_t sq__dense_backward_workspace(int64_t T, int64_t N, int64_t D, int64_t M);
+
+/* The products of a tile of keys and queries, looked up again only when its shape changes. */
+typedef struct tile_products {
+    int64_t padded, tile;
+    sq_block scores;                              /* S' = K q' */
+    sq_block first_values, values;                /* forward: acc = V' P', acc += V' P' */
+    sq_block dprobability, dvalues, dkeys, dqueries;   /* backward: dP' = V dout', dV (+)= P' dout, dK (+)= dS' q, dq' += K' dS' */
+} tile_products;
+void sq__tile_forward_products(tile_products *products, int64_t padded, int64_t tile, int64_t D, int64_t M);
+/* add: dV and dK are added to. */
+void sq__tile_backward_products(tile_products *products, int64_t padded, int64_t tile, int64_t D, int64_t M, bool add);
 
 #define DENSE_LOG2_E 1.44269504088896340736
 #define DENSE_LN_2 0.693147180559945309417

@@ -41,31 +41,78 @@ static bool softmax_tile(float *s, int64_t rows, int64_t columns, float *max, fl
     return changed;
 }
 
-static inline void columns_of_backward(float *s, float *dp, int64_t rows, int64_t columns, const float *lse, const float *delta, float scale, int count)
+/* apart: the log-sum is subtracted on its own. A constant at every call, so that the usual case pays nothing. */
+static inline void columns_of_backward(float *s, float *dp, int64_t rows, int64_t columns, const float *max, const float *log_sum, const float *delta,
+                                       float scale, int count, bool apart)
 {
-    vec shift[4], mean[4];
+    vec shift[4], rest[4], mean[4];
     for (int j = 0; j < count; j++) {
-        shift[j] = load(lse + j * LANES);
+        shift[j] = load(max + j * LANES);
+        rest[j] = apart ? load(log_sum + j * LANES) : all(0);
         mean[j] = load(delta + j * LANES);
     }
     for (int64_t r = 0; r < rows; r++)
         for (int j = 0; j < count; j++) {
             const int64_t at = r * columns + j * LANES;
-            const vec p = exp2_of(sub(load(s + at), shift[j]));
+            const vec below_max = sub(load(s + at), shift[j]), p = exp2_of(apart ? sub(below_max, rest[j]) : below_max);
             store(s + at, p);
             store(dp + at, mul(mul(p, all(scale)), sub(load(dp + at), mean[j])));
         }
 }
 
-static void softmax_tile_backward(float *s, float *dp, int64_t rows, int64_t columns, const float *lse, const float *delta, float scale)
+static void backward_joined(float *s, float *dp, int64_t rows, int64_t columns, const float *max, const float *delta, float scale)
 {
     int64_t c = 0;
-    for (; c + 4 * LANES <= columns; c += 4 * LANES) columns_of_backward(s + c, dp + c, rows, columns, lse + c, delta + c, scale, 4);
-    for (; c + LANES <= columns; c += LANES) columns_of_backward(s + c, dp + c, rows, columns, lse + c, delta + c, scale, 1);
+    for (; c + 4 * LANES <= columns; c += 4 * LANES) columns_of_backward(s + c, dp + c, rows, columns, max + c, NULL, delta + c, scale, 4, false);
+    for (; c + LANES <= columns; c += LANES) columns_of_backward(s + c, dp + c, rows, columns, max + c, NULL, delta + c, scale, 1, false);
+}
+
+static void softmax_tile_backward(float *s, float *dp, int64_t rows, int64_t columns, const float *max, const float *log_sum, const float *delta,
+                                  float scale)
+{
+    if (!log_sum) {
+        backward_joined(s, dp, rows, columns, max, delta, scale);
+        return;
+    }
+    int64_t c = 0;
+    for (; c + 4 * LANES <= columns; c += 4 * LANES)
+        columns_of_backward(s + c, dp + c, rows, columns, max + c, log_sum + c, delta + c, scale, 4, true);
+    for (; c + LANES <= columns; c += LANES) columns_of_backward(s + c, dp + c, rows, columns, max + c, log_sum + c, delta + c, scale, 1, true);
+}
+
+static void softmax_tile_delta(const float *s, const float *dp, int64_t rows, int64_t columns, const float *max, const float *log_sum, float *delta)
+{
+    for (int64_t c = 0; c + LANES <= columns; c += LANES) {
+        const vec shift = load(max + c), rest = load(log_sum + c);
+        vec total = load(delta + c);
+        for (int64_t r = 0; r < rows; r++)
+            total = fma_add(exp2_of(sub(sub(load(s + r * columns + c), shift), rest)), load(dp + r * columns + c), total);
+        store(delta + c, total);
+    }
+}
+
+/* Plain loops: the compiler makes vectors of them with this file's flags. */
+static void hide_outside(float *restrict s, int32_t place, const int32_t *restrict low, const int32_t *restrict high, int64_t columns)
+{
+    for (int64_t c = 0; c < columns; c++) {
+        const int seen = (low[c] <= place) & (place < high[c]);
+        s[c] = seen ? s[c] : -INFINITY;
+    }
+}
+
+static void add_or_hide(float *restrict s, const float *restrict addend, float factor, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float moved = s[i] + factor * addend[i];
+        s[i] = addend[i] == -INFINITY ? -INFINITY : moved;
+    }
 }
 
 void SIMD_NAME(sq__softmax)(sq_kernels *table)
 {
     table->softmax_tile = softmax_tile;
     table->softmax_tile_backward = softmax_tile_backward;
+    table->softmax_tile_delta = softmax_tile_delta;
+    table->hide_outside = hide_outside;
+    table->add_or_hide = add_or_hide;
 }

@@ -23,7 +23,10 @@ extern "C" {
     X(SQ_CAN_MASK, 3, "mask", "arbitrary key padding and query-key masks")          \
     X(SQ_CAN_GROUPED, 4, "grouped", "fewer key heads than query heads")             \
     X(SQ_CAN_STREAM, 5, "stream", "token by token with a state")                    \
-    X(SQ_CAN_KEY_MASK, 6, "key-mask", "any keys hidden from all queries")
+    X(SQ_CAN_KEY_MASK, 6, "key-mask", "any keys hidden from all queries")           \
+    X(SQ_CAN_GLOBAL, 7, "global", "tokens chosen at run time that see all and are seen by all") \
+    X(SQ_CAN_BIAS, 8, "bias", "a bias by distance on the scores: ALiBi or learned") \
+    X(SQ_CAN_ROTARY, 9, "rotary", "queries and keys turned by their positions")
 enum {
 #define SQ_CAN_ENUM(code, bit, name, help) code = 1 << bit,
     SQ_CAN_TABLE(SQ_CAN_ENUM)
@@ -56,6 +59,10 @@ SQ_API sq_status sq_mechanism_option(int index, int option, sq_option_info *info
 
 typedef struct sq_option { const char *key, *value; } sq_option;
 
+/* Added to the scaled score of query i and key j. ALIBI (arXiv:2108.12409): -2^(-8(h+1)/H) |i - j|. RELATIVE (after arXiv:1803.02155):
+ * a trained number for each head and each distance j - i, clipped to bias_distance; the plan appends its tensor "bias". */
+typedef enum sq_bias_kind { SQ_BIAS_NONE, SQ_BIAS_ALIBI, SQ_BIAS_RELATIVE } sq_bias_kind;
+
 typedef struct sq_attention_desc {
     const char *mechanism;
     const sq_option *options;     /* may be NULL */
@@ -70,6 +77,11 @@ typedef struct sq_attention_desc {
     float scale;                  /* 0: 1/sqrt(D) */
     int threads;                  /* 0: 1 */
     uint64_t seed;                /* of everything the mechanism draws while it runs */
+    bool global_tokens;           /* executions may give global_tokens (SQ_CAN_GLOBAL) */
+    sq_bias_kind bias;            /* SQ_CAN_BIAS */
+    int64_t bias_distance;        /* RELATIVE: longer distances share the bias of this one; 0: 128 */
+    bool rotary;                  /* q and k will come turned by their positions (SQ_CAN_ROTARY) */
+    int layer;                    /* 0-based place in the model; some patterns alternate */
 } sq_attention_desc;
 
 typedef struct sq_attention sq_attention;
@@ -98,6 +110,20 @@ SQ_API sq_status sq_attention_tensor_get(const sq_attention *plan, int index, sq
 /* Fill tensor `index` with its initial value; draw counts redraws from 0. Same (seed, draw): same values. */
 SQ_API sq_status sq_attention_tensor_init(const sq_attention *plan, int index, uint64_t seed, uint64_t draw, float *data);
 
+/* What a mechanism reads beside q, k, v: further projections of the same tokens (Longformer's global queries, gates). */
+typedef struct sq_attention_input {
+    const char *name;
+    int64_t width;
+    bool of_keys;                 /* one row per key, else one per query; always all H heads: [B, N or T, H, width] */
+} sq_attention_input;
+
+SQ_API int sq_attention_input_count(const sq_attention *plan);
+SQ_API sq_status sq_attention_input_get(const sq_attention *plan, int index, sq_attention_input *info);
+
+/* What a mechanism does not read: its view may be { NULL }, its gradient (if asked for) is 0. */
+enum { SQ_READS_QUERY = 1, SQ_READS_KEY = 2 };
+SQ_API unsigned sq_attention_ignores(const sq_attention *plan);
+
 /* ---- execution ---- */
 
 /* A non-owning 4-D view: element (b, t, h, d) at data[b*batch + t*row + h*head + d].
@@ -119,6 +145,8 @@ typedef struct sq_attention_call {
     uint64_t step;                 /* counter of draws made while running (sampling); the same forward and backward */
     bool training;
     float *auxiliary;              /* if not NULL: receives the regulariser, weighted already; a mechanism without one leaves it alone */
+    const sq_view *inputs;         /* one per further input, in order; NULL when there are none */
+    const uint8_t *global_tokens;  /* [B,N] 1: a global token; NULL: none */
 } sq_attention_call;
 
 typedef struct sq_attention_gradients {
@@ -126,11 +154,21 @@ typedef struct sq_attention_gradients {
     sq_view dq, dk, dv;            /* out, overwritten; no aliasing of inputs */
     float *const *dtensors;        /* out, ADDED to; one per mechanism tensor, NULL entries where not trainable */
     float dauxiliary;              /* in: gradient of the loss with respect to *auxiliary */
+    const sq_view *dinputs;        /* out, overwritten; one per further input; NULL when there are none */
 } sq_attention_gradients;
 
 SQ_API void sq_attention_forward(const sq_attention *plan, const sq_attention_call *call);
 /* The same call, with the `saved` that the forward filled, its `out`, and a backward workspace. */
 SQ_API void sq_attention_backward(const sq_attention *plan, const sq_attention_call *call, const sq_attention_gradients *gradients);
+
+/* ---- streaming (SQ_CAN_STREAM): a causal plan continued from a state of fixed size ---- */
+
+/* Bytes for all B and H; 0: this plan cannot stream. Plans that differ in T = N alone share states. */
+SQ_API size_t sq_attention_state_bytes(const sq_attention *plan);
+SQ_API void sq_attention_state_reset(const sq_attention *plan, void *state);   /* nothing seen yet */
+/* The plan's T = N rows come after all that state has seen: out as the causal forward over the whole sequence gives, state moves on.
+ * Forward workspace; saved is not used. A copy of a state's bytes is a state. */
+SQ_API void sq_attention_step(const sq_attention *plan, const sq_attention_call *call, void *state);
 
 #ifdef __cplusplus
 }

@@ -9,8 +9,11 @@ struct sq_attention {
     sq_problem problem;
     sq_sizes sizes;
     void *config, *constants;
-    int tensor_count;
-    sq_attention_tensor tensors[SQ_KIND_TENSORS];
+    int tensor_count;                  /* with the bias, which stands last */
+    sq_attention_tensor tensors[SQ_PLAN_TENSORS];
+    int input_count;
+    sq_attention_input inputs[SQ_KIND_INPUTS];
+    unsigned ignores;
 };
 
 static const struct { unsigned bit; const char *name, *help; } abilities[] = {
@@ -19,17 +22,48 @@ static const struct { unsigned bit; const char *name, *help; } abilities[] = {
 #undef ABILITY
 };
 
-/* "performer cannot do mask (arbitrary ...); softmax can" */
-static sq_status refuse(const sq_attention_kind *kind, unsigned bit, sq_error *error)
+/* All abilities that desc asks for. */
+static unsigned wanted(const sq_attention_desc *desc)
 {
-    const char *name = "", *help = "", *other = NULL;
+    const struct { bool asked; unsigned bit; } parts[] = {
+        { desc->causal, SQ_CAN_CAUSAL }, { desc->T != desc->N, SQ_CAN_CROSS }, { desc->lengths, SQ_CAN_LENGTHS }, { desc->mask, SQ_CAN_MASK },
+        { desc->key_mask, SQ_CAN_KEY_MASK }, { desc->key_heads && desc->key_heads != desc->H, SQ_CAN_GROUPED },
+        { desc->global_tokens, SQ_CAN_GLOBAL }, { desc->bias != SQ_BIAS_NONE, SQ_CAN_BIAS }, { desc->rotary, SQ_CAN_ROTARY },
+    };
+    unsigned bits = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) bits |= parts[i].asked ? parts[i].bit : 0;
+    return bits;
+}
+
+/* Arbitrary masks hide keys, too. */
+static unsigned abilities_of(const sq_attention_kind *kind)
+{
+    return kind->can | (kind->can & SQ_CAN_MASK ? SQ_CAN_KEY_MASK : 0u);
+}
+
+/* Can all that is asked for and differs least in what else it can; NULL: none. */
+static const char *nearest(const sq_attention_kind *kind, unsigned asked)
+{
+    const char *name = NULL;
+    int least = 0;
+    for (const sq_attention_kind *const *at = sq__attention_kinds(); *at; at++) {
+        const int differing = __builtin_popcount(abilities_of(*at) ^ abilities_of(kind));
+        if ((abilities_of(*at) & asked) != asked || (name && differing >= least)) continue;
+        name = (*at)->name;
+        least = differing;
+    }
+    return name;
+}
+
+/* "performer cannot do 'mask' (arbitrary ...); a mechanism that can: softmax" */
+static sq_status refuse(const sq_attention_kind *kind, unsigned bit, unsigned asked, sq_error *error)
+{
+    const char *name = "", *help = "", *all = nearest(kind, asked), *other = all ? all : nearest(kind, bit);
     for (size_t i = 0; i < sizeof abilities / sizeof abilities[0]; i++)
         if (abilities[i].bit == bit) {
             name = abilities[i].name;
             help = abilities[i].help;
         }
-    for (const sq_attention_kind *const *at = sq__attention_kinds(); *at && !other; at++)
-        if ((*at)->can & bit) other = (*at)->name;
     return sq__fail(error, SQ_UNSUPPORTED, "%s cannot do '%s' (%s)%s%s", kind->name, name, help, other ? "; a mechanism that can: " : "",
                     other ? other : "");
 }
@@ -48,19 +82,18 @@ static sq_status check_sizes(const sq_attention_desc *desc, sq_error *error)
         return sq__fail(error, SQ_INVALID, "attention: key_heads is %lld; expected a divisor of H = %lld", (long long)desc->key_heads, (long long)desc->H);
     if (desc->max_length != 0 && desc->max_length < desc->N)
         return sq__fail(error, SQ_INVALID, "attention: N is %lld; expected at most max_length = %lld", (long long)desc->N, (long long)desc->max_length);
+    if (desc->bias == SQ_BIAS_RELATIVE && __builtin_mul_overflow(desc->B * desc->H, (int64_t)(2 << 24), &floats))
+        return sq__fail(error, SQ_INVALID, "attention: B x H x distances of the bias overflows");
+    if (desc->bias_distance < 0 || desc->bias_distance > 1 << 24 || desc->layer < 0)
+        return sq__fail(error, SQ_INVALID, "attention: bias_distance must be 0 to 16777216 and layer not negative");
     if (!isfinite(desc->scale) || desc->threads < 0) return sq__fail(error, SQ_INVALID, "attention: scale must be finite and threads not negative");
     return SQ_OK;
 }
 
 static sq_status check_abilities(const sq_attention_kind *kind, const sq_attention_desc *desc, sq_error *error)
 {
-    if (desc->causal && !(kind->can & SQ_CAN_CAUSAL)) return refuse(kind, SQ_CAN_CAUSAL, error);
-    if (desc->T != desc->N && !(kind->can & SQ_CAN_CROSS)) return refuse(kind, SQ_CAN_CROSS, error);
-    if (desc->lengths && !(kind->can & SQ_CAN_LENGTHS)) return refuse(kind, SQ_CAN_LENGTHS, error);
-    if (desc->mask && !(kind->can & SQ_CAN_MASK)) return refuse(kind, SQ_CAN_MASK, error);
-    if (desc->key_mask && !(kind->can & (SQ_CAN_KEY_MASK | SQ_CAN_MASK))) return refuse(kind, SQ_CAN_KEY_MASK, error);
-    if (desc->key_heads && desc->key_heads != desc->H && !(kind->can & SQ_CAN_GROUPED)) return refuse(kind, SQ_CAN_GROUPED, error);
-    return SQ_OK;
+    const unsigned asked = wanted(desc), lacking = asked & ~abilities_of(kind);
+    return lacking ? refuse(kind, lacking & -lacking, asked, error) : SQ_OK;
 }
 
 static sq_status unknown_mechanism(const char *name, sq_error *error)
@@ -70,6 +103,19 @@ static sq_status unknown_mechanism(const char *name, sq_error *error)
     int count = sq_mechanism_count();
     for (int i = 0; i < count && i < 256; i++) names[i] = sq__attention_kinds()[i]->name;
     return sq__fail(error, SQ_NOT_FOUND, "no attention mechanism '%s'%s", name, sq__did_you_mean(name, names, count, near, sizeof near));
+}
+
+/* The plan's own tensor after the mechanism's, and room for its gradient at the end of the backward workspace. */
+static size_t bias_bytes(const sq_problem *p)
+{
+    return p->bias == SQ_BIAS_RELATIVE ? (size_t)(p->B * p->H * (2 * p->bias_distance + 1)) * sizeof(double) : 0;
+}
+
+static void add_bias(sq_attention *plan)
+{
+    const sq_problem *p = &plan->problem;
+    if (p->bias != SQ_BIAS_RELATIVE) return;
+    plan->tensors[plan->tensor_count++] = (sq_attention_tensor){ "bias", 2, { p->H, 2 * p->bias_distance + 1 }, true };
 }
 
 static sq_status fill(sq_attention *plan, const sq_attention_desc *desc, sq_error *error)
@@ -82,6 +128,9 @@ static sq_status fill(sq_attention *plan, const sq_attention_desc *desc, sq_erro
         SQ_TRY(sq__fields_set(kind->fields, plan->config, kind->name, desc->options[i].key, desc->options[i].value, error));
     if (kind->validate) SQ_TRY(kind->validate(plan->config, &plan->problem, error));
     if (kind->tensors) plan->tensor_count = kind->tensors(plan->config, &plan->problem, plan->tensors);
+    add_bias(plan);
+    if (kind->inputs) plan->input_count = kind->inputs(plan->config, &plan->problem, plan->inputs);
+    if (kind->ignores) plan->ignores = kind->ignores(plan->config);
     kind->sizes(plan->config, &plan->problem, &plan->sizes);
     if (!plan->sizes.constants) return SQ_OK;
     plan->constants = sq__alloc_zero(plan->sizes.constants);
@@ -104,6 +153,7 @@ sq_status sq_attention_create(sq_attention **plan, const sq_attention_desc *desc
         .B = desc->B, .H = desc->H, .Hk = desc->key_heads ? desc->key_heads : desc->H, .T = desc->T, .N = desc->N, .D = desc->D, .M = desc->M,
         .max_length = desc->max_length ? desc->max_length : desc->N, .causal = desc->causal, .lengths = desc->lengths, .mask = desc->mask,
         .scale = desc->scale != 0 ? desc->scale : (float)(1.0 / sqrt((double)desc->D)), .threads = desc->threads ? desc->threads : 1, .seed = desc->seed,
+        .global_tokens = desc->global_tokens, .bias = desc->bias, .bias_distance = desc->bias_distance ? desc->bias_distance : 128, .layer = desc->layer,
     };
     sq_status status = fill(made, desc, error);
     if (status != SQ_OK) sq_attention_destroy(&made);
@@ -122,7 +172,8 @@ void sq_attention_destroy(sq_attention **plan)
 
 size_t sq_attention_workspace_bytes(const sq_attention *plan, sq_pass pass)
 {
-    return sq__align_up(pass == SQ_FORWARD ? plan->sizes.forward_workspace : plan->sizes.backward_workspace);
+    if (pass == SQ_FORWARD) return sq__align_up(plan->sizes.forward_workspace);
+    return sq__align_up(plan->sizes.backward_workspace) + sq__align_up(bias_bytes(&plan->problem));
 }
 
 size_t sq_attention_saved_bytes(const sq_attention *plan)
@@ -155,19 +206,91 @@ sq_status sq_attention_tensor_get(const sq_attention *plan, int index, sq_attent
 sq_status sq_attention_tensor_init(const sq_attention *plan, int index, uint64_t seed, uint64_t draw, float *data)
 {
     if (index < 0 || index >= plan->tensor_count) return SQ_NOT_FOUND;
-    return plan->kind->tensor_init(plan->config, &plan->problem, index, seed, draw, data);
+    const sq_problem *p = &plan->problem;
+    if (p->bias != SQ_BIAS_RELATIVE || index < plan->tensor_count - 1)
+        return plan->kind->tensor_init(plan->config, p, index, seed, draw, data);
+    memset(data, 0, (size_t)(p->H * (2 * p->bias_distance + 1)) * sizeof(float));
+    return SQ_OK;
+}
+
+int sq_attention_input_count(const sq_attention *plan)
+{
+    return plan->input_count;
+}
+
+sq_status sq_attention_input_get(const sq_attention *plan, int index, sq_attention_input *info)
+{
+    if (index < 0 || index >= plan->input_count) return SQ_NOT_FOUND;
+    *info = plan->inputs[index];
+    return SQ_OK;
+}
+
+unsigned sq_attention_ignores(const sq_attention *plan)
+{
+    return plan->ignores;
+}
+
+static sq_run run_of(const sq_attention *plan, const sq_attention_call *call)
+{
+    return (sq_run){ .problem = &plan->problem, .config = plan->config, .constants = plan->constants, .kernels = sq__kernels(), .call = call,
+                     .input_count = plan->input_count, .inputs = plan->inputs, .bias_tensor = plan->tensor_count - 1 };
 }
 
 void sq_attention_forward(const sq_attention *plan, const sq_attention_call *call)
 {
-    sq_run run = { &plan->problem, plan->config, plan->constants, sq__kernels(), call, NULL };
+    const sq_run run = run_of(plan, call);
     plan->kind->forward(&run);
+}
+
+/* Over the batch in order, whatever the number of threads. */
+static void sum_bias(const sq_run *run)
+{
+    const sq_problem *p = run->problem;
+    const int64_t count = p->H * (2 * p->bias_distance + 1);
+    float *dbias = run->gradients->dtensors[run->bias_tensor];
+    for (int64_t i = 0; i < count; i++) {
+        double sum = 0;
+        for (int64_t b = 0; b < p->B; b++) sum += run->bias_sums[b * count + i];
+        dbias[i] += (float)sum;
+    }
+}
+
+static void zero_ignored(const sq_view *view, int64_t rows, int64_t heads, const sq_problem *p)
+{
+    for (int64_t i = 0; view->data && i < p->B * heads; i++)
+        sq__zero_rows(view->data + i / heads * view->batch + i % heads * view->head, view->row, 0, rows, p->D);
 }
 
 void sq_attention_backward(const sq_attention *plan, const sq_attention_call *call, const sq_attention_gradients *gradients)
 {
-    sq_run run = { &plan->problem, plan->config, plan->constants, sq__kernels(), call, gradients };
+    const sq_problem *p = &plan->problem;
+    sq_run run = run_of(plan, call);
+    run.gradients = gradients;
+    if (plan->ignores & SQ_READS_QUERY) zero_ignored(&gradients->dq, p->T, p->H, p);
+    if (plan->ignores & SQ_READS_KEY) zero_ignored(&gradients->dk, p->N, p->Hk, p);
+    if (p->bias == SQ_BIAS_RELATIVE) {
+        run.bias_sums = (void *)((char *)call->workspace + sq__align_up(plan->sizes.backward_workspace));
+        memset(run.bias_sums, 0, bias_bytes(p));
+    }
     plan->kind->backward(&run);
+    if (p->bias == SQ_BIAS_RELATIVE) sum_bias(&run);
+}
+
+size_t sq_attention_state_bytes(const sq_attention *plan)
+{
+    const sq_attention_kind *kind = plan->kind;
+    return kind->state_bytes && plan->problem.causal ? kind->state_bytes(plan->config, &plan->problem) : 0;
+}
+
+void sq_attention_state_reset(const sq_attention *plan, void *state)
+{
+    plan->kind->state_reset(plan->config, &plan->problem, state);
+}
+
+void sq_attention_step(const sq_attention *plan, const sq_attention_call *call, void *state)
+{
+    const sq_run run = run_of(plan, call);
+    plan->kind->step(&run, state);
 }
 
 sq_view sq_view_bthd(const float *data, int64_t T, int64_t H, int64_t D)

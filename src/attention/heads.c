@@ -31,6 +31,7 @@ sq_head sq__head(const sq_run *run, int64_t b, int64_t h)
         .q = at(&call->q, b, h), .k = at(&call->k, b, hk), .v = at(&call->v, b, hk), .out = at(&call->out, b, h),
         .q_row = call->q.row, .k_row = call->k.row, .v_row = call->v.row, .out_row = call->out.row,
         .key_keep = call->key_keep ? call->key_keep + b * p->N : NULL, .pair_keep = call->pair_keep,
+        .global_tokens = call->global_tokens ? call->global_tokens + b * p->N : NULL,
     };
     if (g) {
         head.dout = at(&g->dout, b, h);
@@ -43,6 +44,29 @@ sq_head sq__head(const sq_run *run, int64_t b, int64_t h)
         head.dv_row = g->dv.row;
     }
     return head;
+}
+
+const float *sq__head_input(const sq_run *run, int index, int64_t b, int64_t h, int64_t *row)
+{
+    *row = run->call->inputs[index].row;
+    return at(&run->call->inputs[index], b, h);
+}
+
+float *sq__head_dinput(const sq_run *run, int index, int64_t b, int64_t h, int64_t *row)
+{
+    *row = run->gradients->dinputs[index].row;
+    return at(&run->gradients->dinputs[index], b, h);
+}
+
+static void zero_dinputs(const sq_run *run, const sq_head *head)
+{
+    for (int i = 0; i < run->input_count; i++) {
+        const sq_attention_input *input = &run->inputs[i];
+        int64_t row;
+        float *data = sq__head_dinput(run, i, head->b, head->h, &row);
+        if (input->of_keys) sq__zero_rows(data, row, head->N, run->problem->N, input->width);
+        else sq__zero_rows(data, row, head->T, run->problem->T, input->width);
+    }
 }
 
 typedef struct heads { const sq_run *run; size_t per_thread; sq_head_fn fn; } heads;
@@ -59,6 +83,7 @@ static void run_head(const heads *all, int64_t b, int64_t h, bool accumulate, in
             sq__zero_rows(head.dk, head.dk_row, head.N, p->N, p->D);
             sq__zero_rows(head.dv, head.dv_row, head.N, p->N, p->M);
         }
+        zero_dinputs(all->run, &head);
     } else {
         sq__zero_rows(head.out, head.out_row, head.T, p->T, p->M);
     }

@@ -1,7 +1,7 @@
 /* Exact attention, arXiv:1706.03762, by tiles (arXiv:2205.14135): never a T x N matrix.
  *   out[i] = sum_j p_ij v_j,  p_ij = exp(s_ij) / sum_j exp(s_ij),  s_ij = scale q_i . k_j  over the visible j
  * q [T,D]; k [N,D]; v [N,M]; out [T,M]. O(T N (D+M)) time; memory grows with T only. Saves the log-sum-exp of each row.
- * Grouped heads: query head h reads key head h / (H/Hk).
+ * A bias by distance (engine/bias.h) adds to s_ij. Grouped heads: query head h reads key head h / (H/Hk).
  * Departs from the paper: a query that sees no key gives zeros. */
 #include "attention/engine/dense.h"
 #include "base/parallel.h"
@@ -36,20 +36,22 @@ static double softmax_flops(const void *config, const sq_problem *p, sq_pass pas
     return 2 * heads * pairs * (pass == SQ_FORWARD ? D + M : 3 * D + 2 * M);
 }
 
-static sq_dense dense_of(const sq_run *run, const sq_head *head)
+static sq_dense dense_of(const sq_run *run, const sq_head *head, sq_bias *bias)
 {
     const sq_problem *p = run->problem;
     return (sq_dense){
         .T = head->T, .N = head->N, .D = p->D, .M = p->M, .scale = p->scale, .causal = p->causal,
         .q = head->q, .k = head->k, .v = head->v, .q_row = head->q_row, .k_row = head->k_row, .v_row = head->v_row,
-        .key_keep = head->key_keep, .pair_keep = head->pair_keep, .pair_row = p->N, .out = head->out, .out_row = head->out_row,
+        .key_keep = head->key_keep, .pair_keep = head->pair_keep, .pair_row = p->N,
+        .bias = sq__head_bias(run, head, bias) ? bias : NULL, .out = head->out, .out_row = head->out_row,
         .lse = run->call->saved ? (float *)run->call->saved + (head->b * p->H + head->h) * p->T : NULL,
     };
 }
 
 static void forward_head(const sq_run *run, const sq_head *head)
 {
-    const sq_dense dense = dense_of(run, head);
+    sq_bias bias;
+    const sq_dense dense = dense_of(run, head, &bias);
     sq__dense_forward(&dense, run->kernels, head->workspace);
 }
 
@@ -72,7 +74,8 @@ static void backward_group(void *context, int64_t item, int thread)
 
     for (int64_t h = first; h < first + group; h++) {
         sq_head head = sq__head(run, b, h);
-        const sq_dense dense = dense_of(run, &head);
+        sq_bias bias;
+        const sq_dense dense = dense_of(run, &head, &bias);
         const sq_dense_gradients gradients = { head.dout, head.dout_row, head.dq, head.dk, head.dv, head.dq_row, head.dk_row, head.dv_row, h > first };
         sq__dense_backward(&dense, &gradients, run->kernels, (char *)run->call->workspace + (size_t)thread * per_thread(p, SQ_BACKWARD));
         zero_rows(head.dq, head.dq_row, head.T, p->T, p->D);
@@ -89,7 +92,8 @@ static void softmax_backward(const sq_run *run)
 
 const sq_attention_kind sq__attention_softmax = {
     .name = "softmax", .title = "exact attention", .paper = "arXiv:1706.03762", .cost = "O(n^2) time, O(n) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_BIAS |
+           SQ_CAN_ROTARY,
     .config_size = sizeof(softmax_config), .sizes = softmax_sizes, .flops = softmax_flops,
     .forward = softmax_forward, .backward = softmax_backward,
 };

@@ -3,34 +3,69 @@
 
 #include "attention/kind.h"
 
-enum { Q, K, V, TENSORS, PACKED = 0, PACKED_TENSORS = 1, SAVED = 0 };
+/* Inputs of a node: v, q, k or, packed, one; then the mechanism's further inputs; then its tensors. The first is never absent. */
+enum { V, Q, K, APART, PACKED = 0, TOGETHER = 1, SAVED = 0, MOST_INPUTS = APART + SQ_KIND_INPUTS };
 
 typedef struct attributes {
     const sq_attention *plan;
     const int32_t *lengths, *query_lengths;
-    const uint8_t *key_keep, *pair_keep;
+    const uint8_t *key_keep, *pair_keep, *global_tokens;
     bool packed;
-    int tensor_count;
+    int input_count, tensor_count;     /* further inputs */
 } attributes;
+
+/* Number of the first further input, and of the first tensor. */
+static int first_input(const attributes *a) { return a->packed ? TOGETHER : APART; }
+static int first_tensor(const attributes *a) { return first_input(a) + a->input_count; }
+
+static int64_t input_rows(const sq_problem *p, const sq_attention_input *input) { return input->of_keys ? p->N : p->T; }
+
+/* Widths of q, k and v that the mechanism reads. */
+static void widths(const sq_attention *plan, int64_t *width)
+{
+    const sq_problem *p = sq__attention_problem(plan);
+    const unsigned ignores = sq_attention_ignores(plan);
+    width[Q] = ignores & SQ_READS_QUERY ? 0 : p->H * p->D;
+    width[K] = ignores & SQ_READS_KEY ? 0 : p->Hk * p->D;
+    width[V] = p->Hk * p->M;
+}
+
+static sq_status want(const sq_var *var, const char *what, const sq_problem *p, int64_t rows, int64_t width, sq_error *error)
+{
+    if (width == 0) return var ? sq__fail(error, SQ_INVALID, "%s are given, and the mechanism reads none", what) : SQ_OK;
+    if (!var) return sq__fail(error, SQ_INVALID, "%s are absent", what);
+    return sq__want_shape(var, what, 3, (int64_t[]){ p->B, rows, width }, error);
+}
+
+static sq_status want_inputs(const sq_node *node, const attributes *a, sq_error *error)
+{
+    const sq_problem *p = sq__attention_problem(a->plan);
+    for (int i = 0; i < a->input_count; i++) {
+        sq_attention_input info;
+        SQ_TRY(sq_attention_input_get(a->plan, i, &info));
+        SQ_TRY(want(node->inputs[first_input(a) + i], info.name, p, input_rows(p, &info), p->H * info.width, error));
+    }
+    return SQ_OK;
+}
 
 static sq_status attention_shape(const sq_node *node, sq_shape *shapes, sq_error *error)
 {
     const attributes *a = node->attributes;
     const sq_problem *p = sq__attention_problem(a->plan);
-    const int64_t q[3] = { p->B, p->T, p->H * p->D }, k[3] = { p->B, p->N, p->Hk * p->D }, v[3] = { p->B, p->N, p->Hk * p->M };
-    const int64_t packed[3] = { p->B, p->T, q[2] + k[2] + v[2] };
+    int64_t width[3];
+    widths(a->plan, width);
     if (a->packed) {
         if (p->T != p->N) return sq__fail(error, SQ_INVALID, "packed projections need as many keys as queries");
-        SQ_TRY(sq__want_shape(node->inputs[PACKED], "the packed projection", 3, packed, error));
+        SQ_TRY(want(node->inputs[PACKED], "the packed projection", p, p->T, width[Q] + width[K] + width[V], error));
     } else {
-        if (!node->inputs[K] || !node->inputs[V]) return sq__fail(error, SQ_INVALID, "keys or values are absent");
-        SQ_TRY(sq__want_shape(node->inputs[Q], "the queries", 3, q, error));
-        SQ_TRY(sq__want_shape(node->inputs[K], "the keys", 3, k, error));
-        SQ_TRY(sq__want_shape(node->inputs[V], "the values", 3, v, error));
+        SQ_TRY(want(node->inputs[Q], "the queries", p, p->T, width[Q], error));
+        SQ_TRY(want(node->inputs[K], "the keys", p, p->N, width[K], error));
+        SQ_TRY(want(node->inputs[V], "the values", p, p->N, width[V], error));
     }
+    SQ_TRY(want_inputs(node, a, error));
     for (int i = 0; i < a->tensor_count; i++) {
         sq_attention_tensor info;
-        const sq_var *tensor = node->inputs[(a->packed ? PACKED_TENSORS : TENSORS) + i];
+        const sq_var *tensor = node->inputs[first_tensor(a) + i];
         SQ_TRY(sq_attention_tensor_get(a->plan, i, &info));
         if (!tensor) return sq__fail(error, SQ_INVALID, "tensor '%s' of the mechanism is absent", info.name);
         SQ_TRY(sq__want_shape(tensor, info.name, info.rank, info.shape, error));
@@ -45,37 +80,45 @@ static sq_view view(const float *data, int64_t rows, int64_t width, int64_t head
     return (sq_view){ (float *)(uintptr_t)data, rows * width, width, head };
 }
 
-/* Views of q, k, v in three tensors, or in one (data[0], rows of which hold q | k | v). */
+/* Views of q, k, v in three tensors, or in one (data[0], rows of which hold q | k | v), then of the further inputs. */
 static void views(const attributes *a, float *const *data, sq_view *out)
 {
     const sq_problem *p = sq__attention_problem(a->plan);
-    int64_t q = p->H * p->D, k = p->Hk * p->D, v = p->Hk * p->M;
+    const int first = first_input(a);
+    int64_t width[3];
+    widths(a->plan, width);
     if (a->packed) {
-        out[Q] = view(data[0], p->T, q + k + v, p->D);
-        out[K] = view(data[0] + q, p->T, q + k + v, p->D);
-        out[V] = view(data[0] + q + k, p->T, q + k + v, p->M);
-        return;
+        const int64_t all = width[Q] + width[K] + width[V];
+        out[Q] = view(width[Q] ? data[0] : NULL, p->T, all, p->D);
+        out[K] = view(width[K] ? data[0] + width[Q] : NULL, p->T, all, p->D);
+        out[V] = view(data[0] + width[Q] + width[K], p->T, all, p->M);
+    } else {
+        out[Q] = view(data[Q], p->T, width[Q], p->D);
+        out[K] = view(data[K], p->N, width[K], p->D);
+        out[V] = view(data[V], p->N, width[V], p->M);
     }
-    out[Q] = view(data[Q], p->T, q, p->D);
-    out[K] = view(data[K], p->N, k, p->D);
-    out[V] = view(data[V], p->N, v, p->M);
+    for (int i = 0; i < a->input_count; i++) {
+        sq_attention_input info = { .width = 0 };
+        sq_attention_input_get(a->plan, i, &info);
+        out[APART + i] = view(data[first + i], input_rows(p, &info), p->H * info.width, info.width);
+    }
 }
 
-typedef struct call { sq_attention_call call; float *tensors[SQ_KIND_TENSORS]; } call;
+typedef struct call { sq_attention_call call; sq_view views[MOST_INPUTS]; float *tensors[SQ_PLAN_TENSORS]; } call;
 
 static void fill_call(const sq_tape *tape, const sq_node *node, call *c)
 {
     const attributes *a = node->attributes;
     const sq_problem *p = sq__attention_problem(a->plan);
-    const int first = a->packed ? PACKED_TENSORS : TENSORS;
-    float *data[3] = { 0 };
-    sq_view in[3];
-    for (int i = 0; i < first; i++) data[i] = node->inputs[i]->value;
+    const int first = first_tensor(a);
+    float *data[MOST_INPUTS] = { 0 };
+    for (int i = 0; i < first; i++) data[i] = node->inputs[i] ? node->inputs[i]->value : NULL;
     for (int i = 0; i < a->tensor_count; i++) c->tensors[i] = node->inputs[first + i]->value;
-    views(a, data, in);
+    views(a, data, c->views);
     c->call = (sq_attention_call){
-        .q = in[Q], .k = in[K], .v = in[V], .out = view(node->outputs[0]->value, p->T, p->H * p->M, p->M), .lengths = a->lengths,
-        .query_lengths = a->query_lengths, .key_keep = a->key_keep, .pair_keep = a->pair_keep, .tensors = c->tensors,
+        .q = c->views[Q], .k = c->views[K], .v = c->views[V], .inputs = c->views + APART,
+        .out = view(node->outputs[0]->value, p->T, p->H * p->M, p->M), .lengths = a->lengths,
+        .query_lengths = a->query_lengths, .key_keep = a->key_keep, .pair_keep = a->pair_keep, .global_tokens = a->global_tokens, .tensors = c->tensors,
         .saved = node->saved[SAVED] ? sq__buffer_data(node->saved[SAVED]) : NULL, .step = sq__node_random(tape, node, "attention").stream,
         .training = tape->training, .auxiliary = node->output_count > 1 ? node->outputs[1]->value : NULL,
     };
@@ -102,6 +145,7 @@ static bool aim(sq_tape *tape, sq_var *input, target *t)
 {
     float beta;
     *t = (target){ NULL, NULL };
+    if (!input) return true;
     if (sq__wants(input) && !input->gradient) {
         t->data = sq__gradient(tape, input, &beta);
     } else {
@@ -123,12 +167,12 @@ static void attention_vjp(sq_tape *tape, sq_node *node)
 {
     const attributes *a = node->attributes;
     const sq_problem *p = sq__attention_problem(a->plan);
-    const int first = a->packed ? PACKED_TENSORS : TENSORS;
+    const int first = first_tensor(a);
     sq_buffer *zeros = node->outputs[0]->gradient ? NULL : zero_gradient(tape, node->outputs[0]);
     const float *dout = zeros ? sq__floats(zeros) : node->outputs[0]->gradient;
-    float *data[3] = { 0 }, *dtensors[SQ_KIND_TENSORS];
-    target targets[3] = { { 0 } };
-    sq_view d[3];
+    float *data[MOST_INPUTS] = { 0 }, *dtensors[SQ_PLAN_TENSORS];
+    target targets[MOST_INPUTS] = { { 0 } };
+    sq_view d[MOST_INPUTS];
     call c;
     for (int i = 0; i < first; i++) {
         if (!aim(tape, node->inputs[i], &targets[i])) return;
@@ -141,7 +185,7 @@ static void attention_vjp(sq_tape *tape, sq_node *node)
     c.call.workspace = sq__buffer_data(workspace);
     views(a, data, d);
     sq_attention_backward(a->plan, &c.call, &(sq_attention_gradients){
-        .dout = view(dout, p->T, p->H * p->M, p->M), .dq = d[Q], .dk = d[K], .dv = d[V], .dtensors = dtensors,
+        .dout = view(dout, p->T, p->H * p->M, p->M), .dq = d[Q], .dk = d[K], .dv = d[V], .dinputs = d + APART, .dtensors = dtensors,
         .dauxiliary = node->output_count > 1 && node->outputs[1]->gradient ? node->outputs[1]->gradient[0] : 0 });
     sq__pool_release(tape->pool, workspace);
     sq__pool_release(tape->pool, zeros);
@@ -153,21 +197,16 @@ const sq_op sq__op_attention = { "attention", ~0u, false, attention_shape, atten
 
 sq_var *sq__attention(sq_tape *tape, const sq_attention *plan, const sq_attention_inputs *inputs)
 {
-    attributes a = { plan,
-                     inputs->lengths,
-                     inputs->query_lengths,
-                     inputs->key_keep,
-                     inputs->pair_keep,
-                     inputs->packed != NULL,
-                     sq_attention_tensor_count(plan) };
-    sq_var *in[TENSORS + SQ_KIND_TENSORS] = { inputs->q, inputs->k, inputs->v };
-    int first = TENSORS;
-    if (a.packed) {
-        in[PACKED] = inputs->packed;
-        first = PACKED_TENSORS;
-    }
-    for (int i = 0; i < a.tensor_count; i++) in[first + i] = inputs->tensors[i];
-    sq_node *node = sq__apply(tape, &sq__op_attention, in, first + a.tensor_count, &a, sizeof a, inputs->auxiliary ? 2 : 1);
+    const attributes a = {
+        .plan = plan, .lengths = inputs->lengths, .query_lengths = inputs->query_lengths, .key_keep = inputs->key_keep, .pair_keep = inputs->pair_keep,
+        .global_tokens = inputs->global_tokens, .packed = inputs->packed != NULL, .input_count = sq_attention_input_count(plan),
+        .tensor_count = sq_attention_tensor_count(plan),
+    };
+    sq_var *in[MOST_INPUTS + SQ_PLAN_TENSORS] = { [V] = inputs->v, [Q] = inputs->q, [K] = inputs->k };
+    if (a.packed) in[PACKED] = inputs->packed;
+    for (int i = 0; i < a.input_count; i++) in[first_input(&a) + i] = inputs->inputs ? inputs->inputs[i] : NULL;
+    for (int i = 0; i < a.tensor_count; i++) in[first_tensor(&a) + i] = inputs->tensors[i];
+    sq_node *node = sq__apply(tape, &sq__op_attention, in, first_tensor(&a) + a.tensor_count, &a, sizeof a, inputs->auxiliary ? 2 : 1);
     if (inputs->auxiliary) *inputs->auxiliary = node ? node->outputs[1] : NULL;
     return node ? node->outputs[0] : NULL;
 }

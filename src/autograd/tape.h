@@ -100,14 +100,16 @@ sq_var *sq__sum(sq_tape *tape, sq_var *x);                                      
 typedef enum sq_pooling { SQ_POOL_MEAN, SQ_POOL_LAST, SQ_POOL_CLASS, SQ_POOL_MAX } sq_pooling;   /* class: row 0 */
 sq_var *sq__pool(sq_tape *tape, sq_var *x, const int32_t *lengths, sq_pooling pooling);
 
-/* Attention by a plan. q [B,T,H*D], k [B,N,Hk*D], v [B,N,Hk*M] -> [B,T,H*M]. tensors: one variable per mechanism tensor.
+/* Attention by a plan. q [B,T,H*D], k [B,N,Hk*D], v [B,N,Hk*M] -> [B,T,H*M]; q or k NULL where the mechanism ignores it. tensors: one
+ * variable per mechanism tensor; inputs: one per further input, [B, T or N, H*width].
  * auxiliary (may be NULL) receives a scalar variable: the mechanism's regulariser. Borrows plan and lengths until reset. */
 typedef struct sq_attention_inputs {
     sq_var *q, *k, *v;
-    sq_var *packed;                    /* instead of q, k, v: [B,T,(H*D)+(Hk*D)+(Hk*M)] of one projection (self attention, no copy) */
-    sq_var *const *tensors;
+    sq_var *packed;                    /* instead of q, k, v: [B,T,(H*D)+(Hk*D)+(Hk*M)] of one projection, without what is ignored (self
+                                        * attention, no copy) */
+    sq_var *const *inputs, *const *tensors;
     const int32_t *lengths, *query_lengths;
-    const uint8_t *key_keep, *pair_keep;
+    const uint8_t *key_keep, *pair_keep, *global_tokens;
     sq_var **auxiliary;
 } sq_attention_inputs;
 sq_var *sq__attention(sq_tape *tape, const sq_attention *plan, const sq_attention_inputs *inputs);

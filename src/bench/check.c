@@ -132,6 +132,8 @@ sq_status sq__bench_check(const sq_workload *work, sq_error *error)
         SQ_TRY(all_finite(work, "dq", work->gradients.dq.data, work->dq_floats, error));
         SQ_TRY(all_finite(work, "dk", work->gradients.dk.data, work->dk_floats, error));
         SQ_TRY(all_finite(work, "dv", work->gradients.dv.data, work->dv_floats, error));
+        for (int i = 0; i < work->input_count; i++)
+            SQ_TRY(all_finite(work, "gradient of a further input", work->dinputs[i].data, work->input_floats[i], error));
         for (int i = 0; i < work->tensor_count; i++)
             if (work->dtensors[i])
                 SQ_TRY(all_finite(work, "tensor gradient", work->dtensors[i], work->tensor_bytes[i] / sizeof(float), error));
@@ -146,6 +148,8 @@ static sq_status same_bits(const sq_workload *one, const sq_workload *two, sq_er
         same = same && !memcmp(one->gradients.dq.data, two->gradients.dq.data, one->dq_floats * sizeof(float)) &&
                !memcmp(one->gradients.dk.data, two->gradients.dk.data, one->dk_floats * sizeof(float)) &&
                !memcmp(one->gradients.dv.data, two->gradients.dv.data, one->dv_floats * sizeof(float));
+        for (int i = 0; i < one->input_count; i++)
+            same = same && !memcmp(one->dinputs[i].data, two->dinputs[i].data, one->input_floats[i] * sizeof(float));
         for (int i = 0; i < one->tensor_count; i++)
             if (one->dtensors[i]) same = same && !memcmp(one->dtensors[i], two->dtensors[i], one->tensor_bytes[i]);
     }

@@ -1,5 +1,6 @@
 #include "bench/workload.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cpu.h"
@@ -50,6 +51,27 @@ static sq_status make_tensors(sq_workload *work, sq_error *error)
     return SQ_OK;
 }
 
+static sq_status make_inputs(sq_workload *work, sq_error *error)
+{
+    const sq_attention_desc *d = &work->desc;
+    work->input_count = sq_attention_input_count(work->plan);
+    if (work->input_count > SQ_WORKLOAD_INPUTS) return sq__fail(error, SQ_INTERNAL, "bench: %s has too many inputs", d->mechanism);
+    for (int i = 0; i < work->input_count; i++) {
+        sq_attention_input info;
+        char purpose[64];
+        SQ_TRY(sq_attention_input_get(work->plan, i, &info));
+        const int64_t rows = info.of_keys ? d->N : d->T;
+        work->input_floats[i] = (size_t)(d->B * rows * d->H * info.width);
+        snprintf(purpose, sizeof purpose, "bench.%s", info.name);
+        work->inputs[i] = sq_view_bthd(normal(work, purpose, work->input_floats[i]), rows, d->H, info.width);
+        if (!work->inputs[i].data) return sq__no_memory(error);
+        if (work->pass == SQ_FORWARD) continue;
+        work->dinputs[i] = sq_view_bthd(block(work, work->input_floats[i], sizeof(float)), rows, d->H, info.width);
+        if (!work->dinputs[i].data) return sq__no_memory(error);
+    }
+    return SQ_OK;
+}
+
 static sq_status make(sq_workload *work, sq_error *error)
 {
     const sq_attention_desc *d = &work->desc;
@@ -66,7 +88,10 @@ static sq_status make(sq_workload *work, sq_error *error)
     call->v = sq_view_bthd(normal(work, "bench.v", work->dv_floats), d->N, Hk, d->M);
     call->out = sq_view_bthd(block(work, work->out_floats, sizeof(float)), d->T, d->H, d->M);
     if (!call->q.data || !call->k.data || !call->v.data || !call->out.data) return sq__no_memory(error);
+    SQ_TRY(make_inputs(work, error));
     SQ_TRY(make_tensors(work, error));
+    call->inputs = work->inputs;
+    g->dinputs = work->dinputs;
     call->tensors = work->tensors;
     work->workspace_bytes = sq_attention_workspace_bytes(work->plan, SQ_FORWARD);
     if (work->pass == SQ_BACKWARD) {

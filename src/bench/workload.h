@@ -5,7 +5,7 @@
 #include "base/status.h"
 #include "subquad/attention.h"
 
-enum { SQ_WORKLOAD_TENSORS = 16, SQ_WORKLOAD_BLOCKS = 10 + 2 * SQ_WORKLOAD_TENSORS };
+enum { SQ_WORKLOAD_TENSORS = 17, SQ_WORKLOAD_INPUTS = 8, SQ_WORKLOAD_BLOCKS = 10 + 2 * SQ_WORKLOAD_TENSORS + 2 * SQ_WORKLOAD_INPUTS };
 
 typedef struct sq_workload {
     sq_attention_desc desc;
@@ -14,10 +14,12 @@ typedef struct sq_workload {
     sq_attention_call call;            /* all tensors [B,T,H,D], contiguous */
     sq_attention_gradients gradients;  /* in use with SQ_BACKWARD */
     float *tensors[SQ_WORKLOAD_TENSORS], *dtensors[SQ_WORKLOAD_TENSORS];
-    int tensor_count;
+    sq_view inputs[SQ_WORKLOAD_INPUTS], dinputs[SQ_WORKLOAD_INPUTS];
+    size_t input_floats[SQ_WORKLOAD_INPUTS];
+    int tensor_count, input_count;     /* further inputs */
     size_t tensor_bytes[SQ_WORKLOAD_TENSORS];
     size_t out_floats, dq_floats, dk_floats, dv_floats, workspace_bytes;
-    size_t input_bytes;                /* held by q, k, v and dout */
+    size_t input_bytes;                /* held by q, k, v, further inputs and dout */
     int block_count;
     void *blocks[SQ_WORKLOAD_BLOCKS];
 } sq_workload;

@@ -96,6 +96,7 @@ static sq_status create_encoder(sq_model *model, const sq_model_spec *spec, sq_e
         char prefix[32];
         snprintf(prefix, sizeof prefix, "encoder.%d", i);
         model->layer_count = i + 1;
+        layer.attention.layer = i;
         SQ_TRY(sq__transformer_layer_create(&model->layers[i], &model->parameters, prefix, &layer, i ? &model->layers[0] : NULL, share, error));
     }
     if (c->norm == PRE) SQ_TRY(sq__norm_create(&model->final_norm, &model->parameters, "encoder.norm", c->width, layer.eps, error));

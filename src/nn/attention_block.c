@@ -1,5 +1,6 @@
 #include "nn/attention_block.h"
 
+#include "attention/kind.h"
 #include "base/random.h"
 
 /* ---- tensors of the mechanism ---- */
@@ -58,14 +59,19 @@ sq_status sq__attention_block_redraw(sq_attention_block *block, uint64_t draw, s
 
 /* ---- projections ---- */
 
-/* One weight for all three; each part starts as it would alone: the bound of a weight [part, in]. */
-static sq_status create_packed(sq_attention_block *block, const char *prefix, int64_t out, sq_error *error)
+/* One weight for all that is read; each part starts as it would alone: the bound of a weight [part, in]. */
+static sq_status create_packed(sq_attention_block *block, const char *prefix, unsigned ignores, int64_t out, sq_error *error)
 {
+    static const char *const names[] = { [0] = "query_key_value", [SQ_READS_QUERY] = "key_value", [SQ_READS_KEY] = "query_value",
+                                         [SQ_READS_QUERY | SQ_READS_KEY] = "value" };
     const sq_attention_block_config *c = &block->config;
+    char weight[32], bias[32];
+    snprintf(weight, sizeof weight, "%s.weight", names[ignores]);
+    snprintf(bias, sizeof bias, "%s.bias", names[ignores]);
     block->packed = (sq_linear){ block->set, -1, -1 };
     SQ_TRY(sq__parameters_add(block->set,
                               &(sq_parameter_spec){ .prefix = prefix,
-                                                    .name = "query_key_value.weight",
+                                                    .name = weight,
                                                     .rank = 2,
                                                     .shape = { out, c->width },
                                                     .initial = SQ_INITIAL_UNIFORM,
@@ -73,7 +79,7 @@ static sq_status create_packed(sq_attention_block *block, const char *prefix, in
                                                     .decay = true },
                               &block->packed.weight, error));
     if (!c->bias) return SQ_OK;
-    return sq__parameters_add(block->set, &(sq_parameter_spec){ .prefix = prefix, .name = "query_key_value.bias", .rank = 1, .shape = { out } },
+    return sq__parameters_add(block->set, &(sq_parameter_spec){ .prefix = prefix, .name = bias, .rank = 1, .shape = { out } },
                               &block->packed.bias, error);
 }
 
@@ -85,17 +91,37 @@ static sq_status create_part(sq_attention_block *block, sq_linear *layer, const 
     return sq__linear_create(layer, block->set, full, in, out, block->config.bias, error);
 }
 
+static sq_status create_inputs(sq_attention_block *block, const char *prefix, const sq_attention *plan, sq_error *error)
+{
+    const sq_attention_block_config *c = &block->config;
+    block->input_count = sq_attention_input_count(plan);
+    if (block->input_count > SQ_BLOCK_INPUTS)
+        return sq__fail(error, SQ_INTERNAL, "%s has more than %d further inputs", c->mechanism, SQ_BLOCK_INPUTS);
+    for (int i = 0; i < block->input_count; i++) {
+        sq_attention_input info;
+        SQ_TRY(sq_attention_input_get(plan, i, &info));
+        block->of_keys[i] = info.of_keys;
+        SQ_TRY(create_part(block, &block->inputs[i], prefix, info.name, info.of_keys && c->cross ? c->key_width : c->width, c->heads * info.width, error));
+    }
+    return SQ_OK;
+}
+
 static sq_status create_projections(sq_attention_block *block, const char *prefix, sq_error *error)
 {
     const sq_attention_block_config *c = &block->config;
-    const int64_t keys = c->heads * c->head_size, values = c->heads * c->value_size;
+    const sq_attention *plan;
+    SQ_TRY(longest_plan(block, &plan, error));
+    const unsigned ignores = sq_attention_ignores(plan);
+    const int64_t size = c->heads * c->head_size, values = c->heads * c->value_size;
+    const int64_t queries = ignores & SQ_READS_QUERY ? 0 : size, keys = ignores & SQ_READS_KEY ? 0 : size;
     if (c->cross) {
-        SQ_TRY(create_part(block, &block->query, prefix, "query", c->width, keys, error));
-        SQ_TRY(create_part(block, &block->key, prefix, "key", c->key_width, keys, error));
+        if (queries) SQ_TRY(create_part(block, &block->query, prefix, "query", c->width, queries, error));
+        if (keys) SQ_TRY(create_part(block, &block->key, prefix, "key", c->key_width, keys, error));
         SQ_TRY(create_part(block, &block->value, prefix, "value", c->value_width, values, error));
     } else {
-        SQ_TRY(create_packed(block, prefix, 2 * keys + values, error));
+        SQ_TRY(create_packed(block, prefix, ignores, queries + keys + values, error));
     }
+    SQ_TRY(create_inputs(block, prefix, plan, error));
     return create_part(block, &block->output, prefix, "output", values, c->width, error);
 }
 
@@ -136,6 +162,10 @@ static sq_status create_plans(sq_attention_block *block, sq_error *error)
                                                   .causal = c->causal,
                                                   .lengths = c->lengths,
                                                   .mask = c->mask,
+                                                  .global_tokens = c->global_tokens,
+                                                  .bias = c->distance_bias,
+                                                  .bias_distance = c->bias_distance,
+                                                  .layer = c->layer,
                                                   .threads = c->threads,
                                                   .seed = c->seed },
                             error);
@@ -146,7 +176,7 @@ sq_status sq__attention_block_create(sq_attention_block *block, sq_parameters *s
 {
     *block = (sq_attention_block){ .config = *config, .set = set };
     SQ_TRY(check(&block->config, error));
-    if (like) block->plans = like->plans;
+    if (like && !sq__attention_kind(block->config.mechanism)->by_layer) block->plans = like->plans;
     else SQ_TRY(create_plans(block, error));
     block->config.options = NULL;   /* not kept: plans own their copies */
     SQ_TRY(create_projections(block, prefix, error));
@@ -190,19 +220,21 @@ static const sq_attention *plan_for(const sq_attention_block *block, sq_tape *ta
 
 sq_var *sq__attention_block_run(const sq_attention_block *block, sq_tape *tape, const sq_attention_block_inputs *inputs)
 {
-    sq_var *tensors[SQ_BLOCK_TENSORS], *auxiliary = NULL;
-    sq_attention_inputs in = { .tensors = tensors, .lengths = inputs->lengths, .query_lengths = inputs->query_lengths, .key_keep = inputs->key_keep,
+    sq_var *tensors[SQ_BLOCK_TENSORS], *further[SQ_BLOCK_INPUTS], *auxiliary = NULL;
+    sq_attention_inputs in = { .tensors = tensors, .inputs = further, .global_tokens = inputs->global_tokens, .lengths = inputs->lengths, .query_lengths = inputs->query_lengths, .key_keep = inputs->key_keep,
                                .pair_keep = inputs->pair_keep, .auxiliary = inputs->auxiliary ? &auxiliary : NULL };
     const sq_attention *plan = plan_for(block, tape, inputs->x, block->config.cross ? inputs->keys : inputs->x);
     if (!plan) return NULL;
     sq_scope scope = sq__scope_begin(tape);
     if (block->config.cross) {
-        in.q = sq__linear_run(&block->query, tape, inputs->x);
-        in.k = sq__linear_run(&block->key, tape, inputs->keys);
+        if (block->query.set) in.q = sq__linear_run(&block->query, tape, inputs->x);
+        if (block->key.set) in.k = sq__linear_run(&block->key, tape, inputs->keys);
         in.v = sq__linear_run(&block->value, tape, inputs->values ? inputs->values : inputs->keys);
     } else {
         in.packed = sq__linear_run(&block->packed, tape, inputs->x);
     }
+    for (int i = 0; i < block->input_count; i++)
+        further[i] = sq__linear_run(&block->inputs[i], tape, block->config.cross && block->of_keys[i] ? inputs->keys : inputs->x);
     for (int i = 0; i < block->tensor_count; i++) tensors[i] = sq__parameters_var(block->set, block->tensors[i], tape);
     if (sq__tape_status(tape, NULL) != SQ_OK) return NULL;
     sq_var *mixed = sq__attention(tape, plan, &in);

@@ -73,6 +73,7 @@ sq_var *sq__heads_attend(sq_heads *heads)
     heads->desc.options = heads->options;
     heads->desc.option_count = heads->option_count;
     heads->desc.key_mask = heads->key_keep != NULL;
+    heads->desc.global_tokens = heads->global_tokens != NULL;
     sq__golden_status(m->golden, sq_attention_create(&heads->plan, &heads->desc, &error), &error);
     if (!heads->plan) return NULL;
     const int count = sq_attention_tensor_count(heads->plan);
@@ -80,7 +81,8 @@ sq_var *sq__heads_attend(sq_heads *heads)
         sq__golden_fail(m->golden, "the mechanism has %d tensors of its own; the file gives %d", count, heads->tensor_count);
         return NULL;
     }
-    const sq_attention_inputs inputs = { .q = heads->q, .k = heads->k, .v = heads->v, .tensors = heads->tensors, .key_keep = heads->key_keep };
+    const sq_attention_inputs inputs = { .q = heads->q, .k = heads->k, .v = heads->v, .tensors = heads->tensors, .inputs = heads->inputs,
+                                         .key_keep = heads->key_keep, .global_tokens = heads->global_tokens };
     return sq__attention(m->tape, heads->plan, &inputs);
 }
 

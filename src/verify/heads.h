@@ -13,7 +13,8 @@ typedef struct sq_heads {
     int option_count, tensor_count;
     sq_var *x, *context, *q, *k, *v;   /* [B,T,*] [B,N,*] [B,T,H*D] [B,N,Hk*D] [B,N,Hk*M] */
     sq_var *tensors[SQ_CORE_TENSORS];  /* the mechanism's */
-    const uint8_t *key_keep;
+    sq_var *inputs[8];                 /* its further inputs, [B, T or N, H*width] */
+    const uint8_t *key_keep, *global_tokens;
 } sq_heads;
 
 bool sq__heads_open(sq_heads *heads, sq_golden *golden, const char *mechanism);

@@ -18,9 +18,10 @@ static const char *describe(const trial *t)
 {
     static char text[512];
     const trial_shape *s = &t->shape;
-    snprintf(text, sizeof text, "%s [%s] B%d H%d/%d T%d N%d D%d M%d%s%s%s%s%s", t->desc.mechanism, t->options_text, (int)s->B, (int)s->H, (int)s->Hk, (int)s->T,
+    snprintf(text, sizeof text, "%s [%s] B%d H%d/%d T%d N%d D%d M%d%s%s%s%s%s%s%s", t->desc.mechanism, t->options_text, (int)s->B, (int)s->H, (int)s->Hk, (int)s->T,
              (int)s->N, (int)s->D, (int)s->M, s->causal ? " causal" : "", s->lengths ? " lengths" : "", s->query_lengths ? " query lengths" : "",
-             s->key_mask ? " key mask" : "", s->pair_mask ? " mask" : "");
+             s->key_mask ? " key mask" : "", s->pair_mask ? " mask" : "",
+             s->global_tokens ? " global" : "", s->bias == SQ_BIAS_ALIBI ? " alibi" : s->bias == SQ_BIAS_RELATIVE ? " relative bias" : "");
     return text;
 }
 
@@ -98,7 +99,7 @@ static double norm(const float *x, int64_t n)
 static void check_gradient(trial *t, const reference_variant *variant, int first, int last, tally *worst)
 {
     const double step = 1e-6, relative = variant->gradient_error != 0 ? variant->gradient_error : usual_gradient_error;
-    double *direction[3 + TRIAL_TENSORS] = { 0 }, along = 0, square = 0;
+    double *direction[TRIAL_GRADIENTS] = { 0 }, along = 0, square = 0;
     for (int input = first; input < last; input++) {
         const int64_t size = trial_input_size(t, input);
         const sq_random random = sq__random_stream(31, trial_input_name(t, input), (uint64_t)size);
@@ -136,6 +137,17 @@ static void check_gradients(trial *t, const reference_variant *variant, tally *w
         for (int input = 0; input < count; input++) check_gradient(t, variant, input, input + 1, worst);
 }
 
+/* In pieces, token by token and of any size: the same rows as the causal forward. Padded and masked trials are not cut. */
+static void check_stream(trial *t, const reference_variant *variant, tally *worst)
+{
+    const trial_shape *s = &t->shape;
+    if (s->T != s->N || s->lengths || s->key_mask || s->pair_mask || s->global_tokens) return;
+    for (int64_t largest = 1; largest < 2 * s->N; largest = s->N <= 65 && largest == 1 ? 7 : 3 * largest + 80) {
+        if (!trial_stream(t, largest)) complain(worst, "%s: streaming in pieces of up to %d rows: %s", describe(t), (int)largest, "state or memory is wrong");
+        else check_values(t, variant, worst);
+    }
+}
+
 static void try_shape(const char *mechanism, const reference_variant *variant, trial_shape shape, tally *worst)
 {
     trial t;
@@ -154,6 +166,7 @@ static void try_shape(const char *mechanism, const reference_variant *variant, t
     check_empty_rows(&t, &t.dq, worst);
     check_gradients(&t, variant, worst);
     if (!trial_guards_hold(&t)) complain(worst, "%s: wrote outside its workspace or saved memory", describe(&t));
+    if (shape.causal && sq_attention_state_bytes(t.plan)) check_stream(&t, variant, worst);
     worst->trials++;
     trial_close(&t);
 }
@@ -163,14 +176,18 @@ static void try_abilities(const char *mechanism, unsigned can, const reference_v
 {
     const int64_t n = plain->N, more = n + n / 2 + 1;
     trial_shape causal = *plain, padded = *plain, hidden = *plain, wider = *plain, taller = *plain, grouped = *plain, masked = *plain, all = *plain;
+    trial_shape global = *plain, alibi = *plain, relative = *plain;
     causal.causal = true;
     padded.lengths = padded.query_lengths = hidden.key_mask = masked.pair_mask = masked.key_mask = true;
     padded.B = 3;
     wider.N = taller.T = more;
     grouped.H = 4, grouped.Hk = 2;
+    global.global_tokens = true;
+    alibi.bias = SQ_BIAS_ALIBI, relative.bias = SQ_BIAS_RELATIVE, relative.bias_distance = 9;
     const struct { unsigned bits; const trial_shape *shape; } alone[] = {
         { SQ_CAN_CAUSAL, &causal }, { SQ_CAN_LENGTHS, &padded }, { SQ_CAN_KEY_MASK | SQ_CAN_MASK, &hidden }, { SQ_CAN_MASK, &masked },
         { SQ_CAN_GROUPED, &grouped }, { SQ_CAN_CROSS, &wider }, { SQ_CAN_CROSS, &taller },
+        { SQ_CAN_GLOBAL, &global }, { SQ_CAN_BIAS, &alibi }, { SQ_CAN_BIAS, &relative },
     };
     for (size_t i = 0; apart && i < sizeof alone / sizeof alone[0]; i++)
         if (can & alone[i].bits) try_shape(mechanism, variant, *alone[i].shape, worst);
@@ -181,6 +198,13 @@ static void try_abilities(const char *mechanism, unsigned can, const reference_v
     if (can & SQ_CAN_CROSS) all.T = n + 3;
     if (can & SQ_CAN_GROUPED) all.H = 4, all.Hk = 2;
     all.heads_first = true;
+    if (can & SQ_CAN_BIAS) all.bias = SQ_BIAS_RELATIVE, all.bias_distance = n;
+    try_shape(mechanism, variant, all, worst);
+    if (!(can & SQ_CAN_GLOBAL)) return;
+    all.global_tokens = true;             /* a mechanism may refuse them when it is causal */
+    try_shape(mechanism, variant, all, worst);
+    if (!all.causal) return;
+    all.causal = false;
     try_shape(mechanism, variant, all, worst);
 }
 
@@ -209,6 +233,7 @@ static void test_agrees_with_reference(void **state)
     (void)state;
     for (int m = 0; sq_mechanism_get(m, &info) == SQ_OK; m++) {
         const reference_row *row = reference_find(info.name);
+        if (!trial_chosen(info.name)) continue;
         if (!row) fail_msg("%s has no double-precision reference in tests/reference", info.name);
         for (const reference_variant *variant = row->variants; variant->options; variant++) {
             tally worst = { 0 };

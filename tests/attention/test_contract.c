@@ -13,8 +13,13 @@ static void each_variant(check_fn fn)
     sq_mechanism_info info;
     for (int m = 0; sq_mechanism_get(m, &info) == SQ_OK; m++) {
         const reference_row *row = reference_find(info.name);
+        if (!trial_chosen(info.name)) continue;
         if (!row) fail_msg("%s has no double-precision reference in tests/reference", info.name);
-        for (const reference_variant *variant = row->variants; variant->options; variant++) fn(info.name, info.can & ~variant->skip, variant);
+        for (const reference_variant *variant = row->variants; variant->options; variant++) {
+            const unsigned can = info.can & ~variant->skip;
+            fn(info.name, can & ~(unsigned)SQ_CAN_GLOBAL, variant);
+            if (can & SQ_CAN_GLOBAL) fn(info.name, can & ~(unsigned)SQ_CAN_CAUSAL, variant);   /* which may exclude each other */
+        }
     }
 }
 
@@ -26,6 +31,8 @@ static trial_shape full_shape(unsigned can, const reference_variant *variant)
     shape.lengths = shape.query_lengths = (can & SQ_CAN_LENGTHS) != 0;
     shape.key_mask = (can & (SQ_CAN_KEY_MASK | SQ_CAN_MASK)) != 0;
     shape.pair_mask = (can & SQ_CAN_MASK) != 0;
+    shape.global_tokens = (can & SQ_CAN_GLOBAL) != 0;
+    if (can & SQ_CAN_BIAS) shape.bias = SQ_BIAS_RELATIVE, shape.bias_distance = 20;
     if (can & SQ_CAN_GROUPED) shape.H = 4, shape.Hk = 2;
     return shape;
 }
@@ -52,6 +59,7 @@ static void expect_same_run(const trial *a, const trial *b, const char *what)
     expect_same(a, &a->dq, b, &b->dq, what);
     expect_same(a, &a->dk, b, &b->dk, what);
     expect_same(a, &a->dv, b, &b->dv, what);
+    for (int i = 0; i < a->input_count; i++) expect_same(a, &a->dinput[i], b, &b->dinput[i], what);
     for (int i = 0; i < a->tensor_count; i++)
         if (a->dtensor[i] && memcmp(a->dtensor[i], b->dtensor[i], (size_t)a->tensor_size[i] * sizeof(float)) != 0)
             fail_msg("%s [%s]: %s: gradient of %s differs", a->desc.mechanism, a->options_text, what, a->tensors[i].name);
@@ -107,6 +115,9 @@ static void check_padding(const char *mechanism, unsigned can, const reference_v
         fill_rows(&dirty.v, b, dirty.lengths[b], NAN);
         fill_rows(&dirty.q, b, dirty.query_lengths[b], NAN);
         fill_rows(&dirty.dout, b, dirty.query_lengths[b], NAN);
+        for (int i = 0; i < dirty.input_count; i++)
+            fill_rows(&dirty.input[i], b, dirty.inputs[i].of_keys ? dirty.lengths[b] : dirty.query_lengths[b], NAN);
+        for (int64_t j = dirty.lengths[b]; dirty.global_tokens && j < shape.N; j++) dirty.global_tokens[b * shape.N + j] = 1;
     }
     trial_forward(&clean), trial_forward(&dirty);
     trial_backward(&clean), trial_backward(&dirty);
@@ -169,6 +180,7 @@ static void check_future(const char *mechanism, unsigned can, const reference_va
         fill_rows(&dirty.q, 0, cut, 1);
         fill_rows(&dirty.k, 0, cut, 0.5f);
         fill_rows(&dirty.v, 0, cut, 100);
+        for (int input = 0; input < dirty.input_count; input++) fill_rows(&dirty.input[input], 0, cut, 2);
         trial_forward(&dirty);
         for (int64_t row = 0; row < cut; row++)
             for (int64_t h = 0; h < shape.H; h++)

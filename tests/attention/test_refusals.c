@@ -32,6 +32,9 @@ static bool ask(unsigned bit, sq_attention_desc *desc)
     case SQ_CAN_MASK: desc->mask = true; return true;
     case SQ_CAN_KEY_MASK: desc->key_mask = true; return true;
     case SQ_CAN_GROUPED: desc->key_heads = 2; return true;
+    case SQ_CAN_GLOBAL: desc->global_tokens = true; return true;
+    case SQ_CAN_BIAS: desc->bias = SQ_BIAS_ALIBI; return true;
+    case SQ_CAN_ROTARY: desc->rotary = true; return true;
     default: return false;
     }
 }
@@ -54,6 +57,25 @@ static void test_abilities(void **state)
             assert_int_equal(status, SQ_UNSUPPORTED);
             assert_contains(error.message, info.name);
             assert_contains(error.message, abilities[i].name);
+        }
+}
+
+/* A causal plan of a mechanism that streams, by its default options, has a state; others and plans that are not causal have none. */
+static void test_streaming(void **state)
+{
+    sq_mechanism_info info;
+    (void)state;
+    for (int m = 0; sq_mechanism_get(m, &info) == SQ_OK; m++)
+        for (int causal = 0; causal < 2; causal++) {
+            sq_attention_desc desc = usual(info.name);
+            sq_attention *plan;
+            sq_error error;
+            desc.causal = causal;
+            if (sq_attention_create(&plan, &desc, &error) != SQ_OK) continue;
+            if ((sq_attention_state_bytes(plan) > 0) != (causal && info.can & SQ_CAN_STREAM))
+                fail_msg("%s%s: its state has %zu bytes, and it says it can%s stream", info.name, causal ? " causal" : "", sq_attention_state_bytes(plan),
+                         info.can & SQ_CAN_STREAM ? "" : "not");
+            sq_attention_destroy(&plan);
         }
 }
 
@@ -174,7 +196,7 @@ static void test_defaults_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_abilities), cmocka_unit_test(test_unknown_mechanism), cmocka_unit_test(test_unknown_option),
+        cmocka_unit_test(test_abilities), cmocka_unit_test(test_streaming), cmocka_unit_test(test_unknown_mechanism), cmocka_unit_test(test_unknown_option),
         cmocka_unit_test(test_bad_values), cmocka_unit_test(test_bad_sizes), cmocka_unit_test(test_defaults_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 #include "reference/reference.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,19 @@ bool reference_sees(const reference_case *at, int64_t b, int64_t i, int64_t j)
     return !(at->key_keep && !at->key_keep[b * at->N + j]) && !(at->pair_keep && !at->pair_keep[i * at->N + j]);
 }
 
+bool reference_is_global(const reference_case *at, int64_t b, int64_t i)
+{
+    return at->global_tokens && i < reference_keys(at, b) && at->global_tokens[b * at->N + i];
+}
+
+double reference_bias(const reference_case *at, int64_t i, int64_t j, int64_t h)
+{
+    const int64_t most_ = at->bias_distance, away = j - i;
+    if (at->bias == SQ_BIAS_ALIBI) return -pow(2, -8.0 * (double)(h + 1) / (double)at->H) * fabs((double)away);
+    if (at->bias == SQ_BIAS_RELATIVE) return at->bias_table[h * (2 * most_ + 1) + most_ + (away < -most_ ? -most_ : away > most_ ? most_ : away)];
+    return 0;
+}
+
 static const double *row(const double *data, int64_t b, int64_t rows_, int64_t i, int64_t heads, int64_t h, int64_t width)
 {
     return data + ((b * rows_ + i) * heads + h) * width;
@@ -82,4 +96,9 @@ const double *reference_v(const reference_case *at, int64_t b, int64_t j, int64_
 double *reference_out(const reference_case *at, int64_t b, int64_t i, int64_t h)
 {
     return (double *)(uintptr_t)row(at->out, b, at->T, i, at->H, h, at->M);
+}
+
+const double *reference_input(const reference_case *at, int index, int64_t b, int64_t rows_, int64_t i, int64_t h, int64_t width)
+{
+    return row(at->inputs[index], b, rows_, i, at->H, h, width);
 }

@@ -21,6 +21,12 @@ typedef struct reference_case {
     const uint8_t *key_keep, *pair_keep;          /* [B,N], [T,N] or NULL */
     const double *q, *k, *v;              /* [B,T,H,D] [B,N,Hk,D] [B,N,Hk,M] */
     double *const *tensors;               /* of the mechanism, in its order */
+    double *const *inputs;                /* its further inputs, in order: [B, N or T, H, width] */
+    const uint8_t *global_tokens;         /* [B,N] or NULL */
+    sq_bias_kind bias;                    /* a reference of a mechanism that can adds reference_bias to the scaled score */
+    int64_t bias_distance;                /* resolved */
+    const double *bias_table;             /* [H, 2 bias_distance + 1] or NULL */
+    int layer;
     uint64_t seed, step;
     double *out;                          /* [B,T,H,M]; zeros on entry */
     double *auxiliary;                    /* the regulariser; never NULL, 0 on entry */
@@ -40,6 +46,10 @@ bool reference_is(const reference_case *at, const char *name, const char *value)
 int64_t reference_rows(const reference_case *at, int64_t b);
 int64_t reference_keys(const reference_case *at, int64_t b);
 bool reference_sees(const reference_case *at, int64_t b, int64_t i, int64_t j);
+bool reference_is_global(const reference_case *at, int64_t b, int64_t i);   /* a global token that exists */
+double reference_bias(const reference_case *at, int64_t i, int64_t j, int64_t h);
+/* Row of a further input, of `rows` rows and `width` numbers. */
+const double *reference_input(const reference_case *at, int index, int64_t b, int64_t rows, int64_t i, int64_t h, int64_t width);
 /* Rows of one head: q at(b, i, h) and so on; k and v take the query head. */
 const double *reference_q(const reference_case *at, int64_t b, int64_t i, int64_t h);
 const double *reference_k(const reference_case *at, int64_t b, int64_t j, int64_t h);

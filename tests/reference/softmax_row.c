@@ -6,7 +6,7 @@
 
 static double score(const reference_case *at, int64_t b, int64_t i, int64_t j, int64_t h)
 {
-    double s = 0;
+    double s = reference_bias(at, i, j, h);
     for (int64_t d = 0; d < at->D; d++) s += at->scale * reference_q(at, b, i, h)[d] * reference_k(at, b, j, h)[d];
     return s;
 }

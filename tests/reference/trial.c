@@ -76,6 +76,18 @@ static void draw(const trial *t, trial_array *a, const char *name, double size)
 
 /* ---- opening ---- */
 
+bool trial_chosen(const char *mechanism)
+{
+    const char *at = getenv("SUBQUAD_ONLY");
+    const size_t length = strlen(mechanism);
+    if (!at) return true;
+    for (;; at++) {
+        if (strncmp(at, mechanism, length) == 0 && (at[length] == ',' || !at[length])) return true;
+        at = strchr(at, ',');
+        if (!at) return false;
+    }
+}
+
 int trial_options(char *text, sq_option *options, int most)
 {
     int count = 0;
@@ -103,6 +115,30 @@ static uint8_t *draw_mask(int64_t rows, int64_t columns, const char *name)
     for (int64_t i = 0; i < rows * columns; i++) mask[i] = sq__random_below(&random, (uint64_t)i, 3) > 0;
     if (rows > 1) memset(mask + columns, 0, (size_t)columns);   /* row 1 sees nothing */
     return mask;
+}
+
+/* A few, the second among them; none in the second entry. */
+static uint8_t *draw_globals(const trial *t)
+{
+    const sq_random random = sq__random_stream(13, "globals", 0);
+    const int64_t N = t->shape.N;
+    uint8_t *globals = malloc((size_t)(t->shape.B * N));
+    for (int64_t i = 0; i < t->shape.B * N; i++)
+        globals[i] = i / N != 1 && (i % N == 1 || sq__random_below(&random, (uint64_t)i, 12) == 0);
+    return globals;
+}
+
+static void fill_inputs(trial *t, double size)
+{
+    t->input_count = sq_attention_input_count(t->plan);
+    for (int i = 0; i < t->input_count; i++) {
+        sq_attention_input *info = &t->inputs[i];
+        sq_attention_input_get(t->plan, i, info);
+        const int64_t rows = info->of_keys ? t->shape.N : t->shape.T;
+        t->input[i] = make(t, rows, t->shape.H, info->width);
+        t->dinput[i] = make(t, rows, t->shape.H, info->width);
+        draw(t, &t->input[i], info->name, size);
+    }
 }
 
 static void fill_tensors(trial *t)
@@ -134,6 +170,7 @@ sq_status trial_open(trial *t, const char *mechanism, const char *options, const
         .mechanism = mechanism, .options = t->options, .option_count = trial_options(t->text, t->options, TRIAL_OPTIONS),
         .B = s->B, .H = s->H, .T = s->T, .N = s->N, .D = s->D, .M = s->M, .key_heads = s->Hk, .causal = s->causal,
         .lengths = s->lengths, .mask = s->pair_mask, .key_mask = s->key_mask, .threads = s->threads ? s->threads : 1, .seed = 5,
+        .max_length = s->max_length, .global_tokens = s->global_tokens, .bias = s->bias, .bias_distance = s->bias_distance, .layer = s->layer,
     };
     sq_status status = sq_attention_create(&t->plan, &t->desc, &t->error);
     if (status != SQ_OK) return status;
@@ -142,7 +179,9 @@ sq_status trial_open(trial *t, const char *mechanism, const char *options, const
     t->v = make(t, s->N, s->Hk, s->M), t->dv = make(t, s->N, s->Hk, s->M);
     t->out = make(t, s->T, s->H, s->M), t->dout = make(t, s->T, s->H, s->M);
     draw(t, &t->q, "q", size), draw(t, &t->k, "k", size), draw(t, &t->v, "v", 1), draw(t, &t->dout, "dout", 1);
+    fill_inputs(t, size);
     fill_tensors(t);
+    if (s->global_tokens) t->global_tokens = draw_globals(t);
     if (s->lengths) t->lengths = draw_lengths(t, s->N, 0);
     if (s->query_lengths) t->query_lengths = draw_lengths(t, s->T, 1);
     if (s->key_mask) t->key_keep = draw_mask(s->B, s->N, "keys");
@@ -160,6 +199,11 @@ void trial_close(trial *t)
         free(t->tensor[i]);
         free(t->dtensor[i]);
     }
+    for (int i = 0; i < t->input_count; i++) {
+        free(t->input[i].data);
+        free(t->dinput[i].data);
+    }
+    free(t->global_tokens);
     free(t->lengths);
     free(t->query_lengths);
     free(t->key_keep);
@@ -173,18 +217,28 @@ void trial_close(trial *t)
 
 /* ---- running ---- */
 
-static sq_attention_call call_of(trial *t, int pass)
+/* What is not read is not there. */
+static sq_view read_view(const trial *t, const trial_array *a, unsigned bit)
 {
+    return sq_attention_ignores(t->plan) & bit ? (sq_view){ NULL, 0, 0, 0 } : a->view;
+}
+
+static sq_attention_call call_of(trial *t, int pass, sq_view *inputs)
+{
+    for (int i = 0; i < t->input_count; i++) inputs[i] = t->input[i].view;
     return (sq_attention_call){
-        .q = t->q.view, .k = t->k.view, .v = t->v.view, .out = t->out.view, .lengths = t->lengths, .query_lengths = t->query_lengths,
+        .q = read_view(t, &t->q, SQ_READS_QUERY), .k = read_view(t, &t->k, SQ_READS_KEY), .v = t->v.view, .out = t->out.view,
+        .lengths = t->lengths, .query_lengths = t->query_lengths,
         .key_keep = t->key_keep, .pair_keep = t->pair_keep, .tensors = t->tensor, .saved = t->saved + GUARD,
         .workspace = t->workspace[pass] + GUARD, .step = t->step, .training = t->training, .auxiliary = pass == SQ_FORWARD ? &t->auxiliary : NULL,
+        .inputs = inputs, .global_tokens = t->global_tokens,
     };
 }
 
 void trial_forward(trial *t)
 {
-    const sq_attention_call call = call_of(t, SQ_FORWARD);
+    sq_view inputs[TRIAL_INPUTS];
+    const sq_attention_call call = call_of(t, SQ_FORWARD, inputs);
     t->auxiliary = 0;
     memset(t->out.data, POISON, (size_t)t->out.count * sizeof(float));
     memset(call.workspace, POISON, workspace_bytes(t, SQ_FORWARD));
@@ -194,10 +248,15 @@ void trial_forward(trial *t)
 
 void trial_backward_again(trial *t)
 {
-    const sq_attention_call call = call_of(t, SQ_BACKWARD);
-    const trial_array *written[] = { &t->dq, &t->dk, &t->dv };
-    const sq_attention_gradients gradients = { t->dout.view, t->dq.view, t->dk.view, t->dv.view, t->dtensor, t->dauxiliary };
-    for (int i = 0; i < 3; i++) memset(written[i]->data, POISON, (size_t)written[i]->count * sizeof(float));
+    sq_view inputs[TRIAL_INPUTS], dinputs[TRIAL_INPUTS];
+    const sq_attention_call call = call_of(t, SQ_BACKWARD, inputs);
+    const trial_array *written[3 + TRIAL_INPUTS] = { &t->dq, &t->dk, &t->dv };
+    const sq_attention_gradients gradients = { t->dout.view, t->dq.view, t->dk.view, t->dv.view, t->dtensor, t->dauxiliary, dinputs };
+    for (int i = 0; i < t->input_count; i++) {
+        written[3 + i] = &t->dinput[i];
+        dinputs[i] = t->dinput[i].view;
+    }
+    for (int i = 0; i < 3 + t->input_count; i++) memset(written[i]->data, POISON, (size_t)written[i]->count * sizeof(float));
     memset(call.workspace, POISON, workspace_bytes(t, SQ_BACKWARD));
     sq_attention_backward(t->plan, &call, &gradients);
 }
@@ -207,4 +266,58 @@ void trial_backward(trial *t)
     for (int i = 0; i < t->tensor_count; i++)
         if (t->dtensor[i]) memset(t->dtensor[i], 0, (size_t)t->tensor_size[i] * sizeof(float));
     trial_backward_again(t);
+}
+
+/* ---- streaming ---- */
+
+static sq_view from_row(sq_view view, int64_t row)
+{
+    if (view.data) view.data += row * view.row;
+    return view;
+}
+
+/* Rows [at, at + rows) after state, which guards surround. */
+static bool stream_piece(trial *t, int64_t at, int64_t rows, char *state, size_t bytes)
+{
+    sq_view inputs[TRIAL_INPUTS];
+    sq_attention_call call = call_of(t, SQ_FORWARD, inputs);
+    sq_attention_desc desc = t->desc;
+    sq_attention *plan;
+    desc.max_length = desc.max_length ? desc.max_length : desc.N;
+    desc.T = desc.N = rows;
+    if (sq_attention_create(&plan, &desc, &t->error) != SQ_OK) return false;
+    const size_t workspace = sq_attention_workspace_bytes(plan, SQ_FORWARD);
+    const bool same = sq_attention_state_bytes(plan) == bytes;
+    char *block = guarded(workspace);
+    call.q = from_row(call.q, at), call.k = from_row(call.k, at), call.v = from_row(call.v, at), call.out = from_row(call.out, at);
+    for (int i = 0; i < t->input_count; i++) inputs[i] = from_row(inputs[i], at);
+    call.workspace = block + GUARD;
+    call.saved = NULL;
+    if (at == 0) sq_attention_state_reset(plan, state + GUARD);
+    if (same) sq_attention_step(plan, &call, state + GUARD);
+    const bool held = guards_hold(block, workspace) && guards_hold(state, bytes);
+    free(block);
+    sq_attention_destroy(&plan);
+    return same && held;
+}
+
+bool trial_stream(trial *t, int64_t largest)
+{
+    const size_t bytes = sq_attention_state_bytes(t->plan);
+    const sq_random random = sq__random_stream(16, "pieces", (uint64_t)largest);
+    char *state = guarded(bytes);
+    bool fine = true;
+    memset(t->out.data, POISON, (size_t)t->out.count * sizeof(float));
+    for (int64_t at = 0, rows; fine && at < t->shape.T; at += rows) {
+        char *moved = guarded(bytes);
+        rows = 1 + (int64_t)sq__random_below(&random, (uint64_t)at, (uint64_t)largest);
+        if (rows > t->shape.T - at) rows = t->shape.T - at;
+        memcpy(moved, state, GUARD + bytes + GUARD);
+        memset(state, POISON, GUARD + bytes + GUARD);
+        free(state);
+        state = moved;
+        fine = stream_piece(t, at, rows, state, bytes);
+    }
+    free(state);
+    return fine;
 }

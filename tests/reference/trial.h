@@ -5,11 +5,15 @@
 
 #include "reference/reference.h"
 
-enum { TRIAL_TENSORS = 16, TRIAL_OPTIONS = 16 };
+enum { TRIAL_TENSORS = 17, TRIAL_OPTIONS = 16, TRIAL_INPUTS = 8 };
 
 typedef struct trial_shape {
     int64_t B, H, Hk, T, N, D, M;         /* Hk 0: H */
     bool causal, lengths, query_lengths, key_mask, pair_mask;
+    bool global_tokens;                   /* about one token in 12 */
+    sq_bias_kind bias;
+    int64_t bias_distance, max_length;    /* max_length 0: N */
+    int layer;
     bool heads_first;                     /* [B,H,T,D] in memory, else [B,T,H,D] */
     double size;                          /* standard deviation of q, k, v; 0: 1 */
     int threads;
@@ -34,14 +38,19 @@ typedef struct trial {
     sq_attention_tensor tensors[TRIAL_TENSORS];
     int64_t tensor_size[TRIAL_TENSORS];
     float *tensor[TRIAL_TENSORS], *dtensor[TRIAL_TENSORS];   /* dtensor NULL where not trainable */
+    int input_count;                      /* further inputs */
+    sq_attention_input inputs[TRIAL_INPUTS];
+    trial_array input[TRIAL_INPUTS], dinput[TRIAL_INPUTS];
     int32_t *lengths, *query_lengths;
-    uint8_t *key_keep, *pair_keep;
+    uint8_t *key_keep, *pair_keep, *global_tokens;
     float auxiliary, dauxiliary;
     uint64_t step;
     bool training;
     char *workspace[2], *saved;           /* guarded blocks, workspace by pass */
 } trial;
 
+/* Whether a mechanism is to be tried: all are, or those that the environment variable SUBQUAD_ONLY=name[,name] names. */
+bool trial_chosen(const char *mechanism);
 /* "a=b c=d" cut into options; text is overwritten. */
 int trial_options(char *text, sq_option *options, int most);
 
@@ -58,7 +67,12 @@ float *trial_at(const trial_array *a, int64_t b, int64_t i, int64_t h, int64_t c
 /* The array as contiguous [B,rows,heads,width]; free() it. */
 float *trial_packed(const trial *t, const trial_array *a);
 
-/* The inputs that have a gradient: q, k, v, then the trainable tensors. */
+/* Everything in pieces of 1 to `largest` rows by a state, into out: for causal trials whose plan can stream. The state is moved
+ * between pieces. False: a piece's plan could not be made or has a state of another size. */
+bool trial_stream(trial *t, int64_t largest);
+
+/* The inputs that have a gradient: q, k, v, the further inputs, then the trainable tensors. */
+enum { TRIAL_GRADIENTS = 3 + TRIAL_INPUTS + TRIAL_TENSORS };
 int trial_input_count(const trial *t);
 const char *trial_input_name(const trial *t, int input);
 int64_t trial_input_size(const trial *t, int input);

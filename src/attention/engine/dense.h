@@ -1,11 +1,12 @@
 /* Dense engine: exact attention of one head by tiles with a running maximum and sum; never a T x N matrix.
- *   out[i] = sum_j p_ij v_j,  p_ij = exp(s_ij - lse_i),  s_ij = scale q_i . k_j over visible j
+ *   out[i] = sum_j p_ij v_j,  p_ij = exp(s_ij - lse_i),  s_ij = scale q_i . k_j + bias_(j-i) over visible j
  * causal: j <= i. A row without a visible key gives zeros, lse = -inf, and zero gradient. Backward recomputes tiles from lse.
  * O(T N (D+M)) time; the workspace holds two floats per query and, packed, 1024 keys at most. Used by softmax, Linformer, Nystroem's factors, Perceiver, clustered, ...
  */
 #ifndef SQ_ATTENTION_ENGINE_DENSE_H
 #define SQ_ATTENTION_ENGINE_DENSE_H
 
+#include "attention/engine/bias.h"
 #include "attention/kind.h"
 
 typedef struct sq_dense {
@@ -17,6 +18,7 @@ typedef struct sq_dense {
     const uint8_t *key_keep;           /* [N] or NULL */
     const uint8_t *pair_keep;          /* [T, pair_row] or NULL */
     int64_t pair_row;
+    const sq_bias *bias;               /* by key row - query row; NULL: none */
     float *out;                        /* [T,M] */
     int64_t out_row;
     float *lse;                        /* [T] natural log of the sum of exp(s_ij); NULL in a forward nobody differentiates */

@@ -1,6 +1,6 @@
 /* Backward of the dense engine, arXiv:2205.14135 appendix B.2, in the order of the forward: with p recomputed from lse,
  *   delta_i = dout_i . out_i     dv_j = sum_i p_ij dout_i     dp_ij = dout_i . v_j
- *   ds_ij = scale p_ij (dp_ij - delta_i)     dq_i = sum_j ds_ij k_j     dk_j = sum_i ds_ij q_i
+ *   ds_ij = scale p_ij (dp_ij - delta_i)     dq_i = sum_j ds_ij k_j     dk_j = sum_i ds_ij q_i     dbias_(j-i) += ds_ij / scale
  * dk, dv of a span gather in the workspace; dq gathers in place from span to span. */
 #include <math.h>
 #include <string.h>
@@ -64,12 +64,15 @@ static void key_tile(backward *b, int64_t i0, int64_t queries, int64_t at, int64
 {
     const sq_dense *dense = b->dense;
     const int64_t padded = dense_round_up(keys, TILE_STEP);
+    const sq_places rows = { queries, NULL, i0, 1 }, columns = { keys, NULL, j0, 1 };
 
     sq__tile_backward_products(&b->products, padded, b->tile, dense->D, dense->M, true);
     sq__block_run(&b->products.scores, b->k + at * dense->D, b->q_t, b->p);
+    if (dense->bias) sq__bias_add(dense->bias, b->p, b->tile, &rows, &columns);
     sq__dense_mask(dense, b->p, i0, queries, b->tile, j0, keys, padded);
     sq__block_run(&b->products.dprobability, b->v + at * dense->M, b->dout_t, b->ds);
     b->kernels->softmax_tile_backward(b->p, b->ds, padded, b->tile, b->lse + i0, NULL, b->delta + i0, dense->scale);
+    if (dense->bias) sq__bias_gradient(dense->bias, b->ds, b->tile, 1 / dense->scale, &rows, &columns);
     sq__block_run(&b->products.dvalues, b->p, b->dout, b->dv + at * dense->M);
     sq__block_run(&b->products.dkeys, b->ds, b->q, b->dk + at * dense->D);
     sq__block_run(&b->products.dqueries, b->k + at * dense->D, b->ds, b->dq_t);

@@ -16,27 +16,27 @@ enum { ABILITY_COUNT = sizeof abilities / sizeof *abilities };
 
 static void list_all(void)
 {
-    static const char *const cost_headings[] = { "mechanism", "cost" };
-    const char *headings[2 + ABILITY_COUNT] = { "mechanism", "paper" };
+    static const char *const cost_headings[] = { "mechanism", "paper", "cost" };
+    const char *headings[1 + ABILITY_COUNT] = { "mechanism" };
     table t, costs;
     sq_mechanism_info info;
-    for (int i = 0; i < ABILITY_COUNT; i++) headings[2 + i] = abilities[i].name;
-    table_begin(&t, headings, 2 + ABILITY_COUNT);
-    table_begin(&costs, cost_headings, 2);
+    for (int i = 0; i < ABILITY_COUNT; i++) headings[1 + i] = abilities[i].name;
+    table_begin(&t, headings, 1 + ABILITY_COUNT);
+    table_begin(&costs, cost_headings, 3);
     for (int i = 0; sq_mechanism_get(i, &info) == SQ_OK; i++) {
         table_row_begin(&t);
         table_cell(&t, 0, "%s", info.name);
-        table_cell(&t, 1, "%s", info.paper);
-        for (int j = 0; j < ABILITY_COUNT; j++) table_cell(&t, 2 + j, "%s", info.can & abilities[j].bit ? "yes" : "-");
+        for (int j = 0; j < ABILITY_COUNT; j++) table_cell(&t, 1 + j, "%s", info.can & abilities[j].bit ? "yes" : "-");
         table_row_begin(&costs);
         table_cell(&costs, 0, "%s", info.name);
-        table_cell(&costs, 1, "%s", info.cost);
+        table_cell(&costs, 1, "%s", info.paper);
+        table_cell(&costs, 2, "%s", info.cost);
     }
     table_print(&t, stdout);
     printf("\n");
     table_print(&costs, stdout);
     printf("\n");
-    for (int i = 0; i < ABILITY_COUNT; i++) printf("%-8s %s\n", abilities[i].name, abilities[i].help);
+    for (int i = 0; i < ABILITY_COUNT; i++) printf("%-9s%s\n", abilities[i].name, abilities[i].help);
     printf("\n'subquad list NAME' shows a mechanism's options.\n");
 }
 

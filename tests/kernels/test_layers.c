@@ -249,11 +249,62 @@ static void softmax_tiles_pass_nan_on(void **state)
     }
 }
 
+/* Scores near a maximum beside which the log-sum vanishes: apart, the two still give the exact quotient. */
+static void softmax_tiles_keep_maximum_and_sum_apart(void **state)
+{
+    enum { HIGH = 5, WIDE = 80 };
+    float max[WIDE], log_sum[WIDE], delta[WIDE], total[WIDE];
+    (void)state;
+    for (int isa = 0; isa < SQ_ISA_COUNT; isa++) {
+        const sq_kernels *kernels = sq__kernels_for(isa);
+        if (!kernels) continue;
+        float *s = draw(HIGH * WIDE, "s", 1), *dp = draw(HIGH * WIDE, "dp", 1), *ds = draw(HIGH * WIDE, "dp", 1);
+        for (int c = 0; c < WIDE; c++) max[c] = c == 3 ? INFINITY : -144269.5f, log_sum[c] = 1.5f, delta[c] = total[c] = 0.25f;
+        for (int i = 0; i < HIGH * WIDE; i++) s[i] = i % 7 ? -144269.5f - (float)(i % 3) : -INFINITY;
+        kernels->softmax_tile_delta(s, ds, HIGH, WIDE, max, log_sum, total);
+        kernels->softmax_tile_backward(s, ds, HIGH, WIDE, max, log_sum, delta, 0.5f);
+        for (int c = 0; c < WIDE; c++) {
+            double sum = 0.25;
+            for (int i = c; i < HIGH * WIDE; i += WIDE) {
+                const double p = i % 7 && c != 3 ? exp2(-(i % 3) - 1.5) : 0;
+                assert_close(s[i], p, 1e-6);
+                assert_close(ds[i], 0.5 * p * (dp[i] - 0.25), 1e-6);
+                sum += p * dp[i];
+            }
+            assert_close(total[c], sum, 2e-6);
+        }
+        sq__free(s);
+        sq__free(dp);
+        sq__free(ds);
+    }
+}
+
+static void pairs_are_hidden(void **state)
+{
+    enum { COUNT = 37 };
+    float s[COUNT + 1], t[COUNT + 1], addend[COUNT];
+    int32_t low[COUNT], high[COUNT];
+    (void)state;
+    for (int isa = 0; isa < SQ_ISA_COUNT; isa++)
+        for (int64_t n = 0; n <= COUNT && sq__kernels_for(isa); n += n < 5 ? 1 : 8) {
+            for (int i = 0; i < COUNT; i++) low[i] = i - 10, high[i] = i, addend[i] = i % 4 ? (float)i : -INFINITY, s[i] = t[i] = i % 8 ? 1 : NAN;
+            s[n] = t[n] = 7;
+            sq__kernels_for(isa)->hide_outside(s, 12, low, high, n);
+            sq__kernels_for(isa)->add_or_hide(t, addend, 2, n);
+            for (int i = 0; i < n; i++) {
+                assert_true(i > 12 && i <= 22 ? (i % 8 ? s[i] == 1 : isnan(s[i])) : s[i] == -INFINITY);
+                assert_true(t[i] == (i % 4 ? 1 + 2 * (float)i : -INFINITY));
+            }
+            assert_true(s[n] == 7 && t[n] == 7);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(normalises), cmocka_unit_test(normalises_single_values), cmocka_unit_test(activations),
         cmocka_unit_test(activations_at_any_size), cmocka_unit_test(softmax_tiles), cmocka_unit_test(softmax_tiles_pass_nan_on),
+        cmocka_unit_test(softmax_tiles_keep_maximum_and_sum_apart), cmocka_unit_test(pairs_are_hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

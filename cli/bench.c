@@ -14,7 +14,8 @@ typedef enum output_format { FORMAT_TABLE, FORMAT_JSONL, FORMAT_CSV } output_for
 
 typedef struct bench_request {
     const char *attention, *lengths_text, *dtype, *pass_text, *format_text;
-    int64_t heads, dim, batch, threads, runs, seed;
+    int64_t heads, dim, batch, seed;
+    int threads, runs;
     bool causal;
     pairs options;
     sq_pass pass;
@@ -129,10 +130,10 @@ static int run_mechanism(const bench_request *r, int mechanism, sq_stop_flag *st
     sq_error error;
     if (sq_mechanism_get(mechanism, &info) != SQ_OK) return 0;
     *c = (curve){ .name = info.name };
-    sq_bench_case bench = { .pass = r->pass, .dtype = r->dtype, .runs = (int)r->runs };
+    sq_bench_case bench = { .pass = r->pass, .dtype = r->dtype, .runs = r->runs };
     bench.desc = (sq_attention_desc){ .mechanism = info.name, .options = chosen,
                                       .option_count = options_of(mechanism, &r->options, chosen), .B = r->batch,
-                                      .H = r->heads, .D = r->dim, .M = r->dim, .causal = r->causal, .threads = (int)r->threads, .seed = (uint64_t)r->seed };
+                                      .H = r->heads, .D = r->dim, .M = r->dim, .causal = r->causal, .threads = r->threads, .seed = (uint64_t)r->seed };
     for (int i = 0; i < r->length_count && !*stop; i++) {
         sq_bench_result result;
         bench.desc.T = bench.desc.N = r->lengths[i];
@@ -181,11 +182,11 @@ int command_bench(int argc, char **argv)
         { "heads", 0, FLAG_COUNT, &r.heads, "N", "(8)" },
         { "dim", 0, FLAG_COUNT, &r.dim, "N", "size of a head (64)" },
         { "batch", 0, FLAG_COUNT, &r.batch, "N", "(1)" },
-        { "threads", 0, FLAG_COUNT, &r.threads, "N", "(1)" },
+        { "threads", 0, FLAG_FEW, &r.threads, "N", "(1)" },
         { "dtype", 0, FLAG_TEXT, &r.dtype, "TYPE", "f32 (f32)" },
         { "pass", 0, FLAG_TEXT, &r.pass_text, "PASS", "forward, or backward: both together (forward)" },
         { "causal", 0, FLAG_SWITCH, &r.causal, NULL, "query i sees keys up to i" },
-        { "runs", 0, FLAG_COUNT, &r.runs, "N", "of each case, the least counts; 0: about a second's worth (0)" },
+        { "runs", 0, FLAG_FEW, &r.runs, "N", "of each case, the least counts; 0: about a second's worth (0)" },
         { "seed", 0, FLAG_COUNT, &r.seed, "N", "of the mechanism's draws (1)" },
         { "format", 0, FLAG_TEXT, &r.format_text, "FORMAT", "table, jsonl or csv (table)" },
     };

@@ -139,14 +139,14 @@ static int chosen_mechanisms(const char *only, int *indices, int *count)
 int command_compare(int argc, char **argv)
 {
     const char *only = NULL, *folder = NULL;
-    int64_t seeds = 0, threads = 0;
+    int seeds = 0, threads = 0;
     bool resume = false, quiet = false;
     pairs sets = { 0 }, options = { 0 };
     const flag flags[] = {
-        { "seeds", 0, FLAG_COUNT, &seeds, "N", "runs of each, with seeds 1 to N (of the task)" },
+        { "seeds", 0, FLAG_FEW, &seeds, "N", "runs of each, with seeds 1 to N (of the task)" },
         { "only", 0, FLAG_TEXT, &only, "NAMES", "mechanisms and baselines, with commas between (of the task)" },
         { "out", 'o', FLAG_TEXT, &folder, "DIR", "folder of results (runs/TASK)" },
-        { "threads", 0, FLAG_COUNT, &threads, "N", "0: all (0)" },
+        { "threads", 0, FLAG_FEW, &threads, "N", "0: all (0)" },
         { "resume", 0, FLAG_SWITCH, &resume, NULL, "go on where a stopped comparison was, to the same bits" },
         { "set", 0, FLAG_PAIR, &sets, "KEY=VALUE", "change a key of the task file; may be given again" },
         { "quiet", 'q', FLAG_SWITCH, &quiet, NULL, "no progress" },
@@ -170,7 +170,7 @@ int command_compare(int argc, char **argv)
     sq_compare_result result = { 0 };
     sq_error error;
     progress_begin(&line, quiet);
-    sq_compare_options run = { .folder = folder, .only = only, .seeds = (int)seeds, .threads = (int)threads, .resume = resume,
+    sq_compare_options run = { .folder = folder, .only = only, .seeds = seeds, .threads = threads, .resume = resume,
                                .progress = progress_show, .user = &line, .stop = stop_on_signal() };
     sq_status done = sq_compare(task, &run, &result, &error);
     progress_end(&line);

@@ -9,6 +9,8 @@
 
 #include "mechanisms.h"
 
+enum { FEW = 4096 };
+
 int usage_error(const char *command, const char *format, ...)
 {
     va_list arguments;
@@ -69,7 +71,7 @@ static void print_row(const char *left, const char *right)
 
 static void print_help(const usage *u)
 {
-    printf("usage: subquad %s %s\n\n%s\n\n", u->command, u->synopsis, u->summary);
+    printf("usage: subquad %s%s%s\n\n%s\n\n", u->command, *u->synopsis ? " " : "", u->synopsis, u->summary);
     for (int i = 0; i < u->flag_count; i++) {
         const flag *f = &u->flags[i];
         char left[96], letter[8] = "";
@@ -99,6 +101,12 @@ static int set_flag(const usage *u, const flag *f, const char *shown, char *valu
     case FLAG_COUNT:
         if (read_count(value, 0, INT64_MAX, f->value)) return -1;
         return usage_error(u->command, "%s: '%s' is not a whole number from 0 on", shown, value);
+    case FLAG_FEW: {
+        int64_t number;
+        if (!read_count(value, 0, FEW, &number)) return usage_error(u->command, "%s: '%s' is not a whole number from 0 to %d", shown, value, FEW);
+        *(int *)f->value = (int)number;
+        return -1;
+    }
     case FLAG_REAL:
         if (read_real(value, f->value)) return -1;
         return usage_error(u->command, "%s: '%s' is not a number", shown, value);

@@ -10,12 +10,12 @@
 
 typedef struct pairs { int count; sq_option item[64]; } pairs;   /* "key=value" texts, cut in place */
 
-typedef enum flag_type { FLAG_SWITCH, FLAG_TEXT, FLAG_COUNT, FLAG_REAL, FLAG_PAIR } flag_type;
+typedef enum flag_type { FLAG_SWITCH, FLAG_TEXT, FLAG_COUNT, FLAG_FEW, FLAG_REAL, FLAG_PAIR } flag_type;
 typedef struct flag {
     const char *name;
     char letter;                       /* 0: none */
     flag_type type;
-    void *value;                       /* bool, const char *, int64_t (>= 0), double, pairs (may be given again) */
+    void *value;                       /* bool, const char *, int64_t (>= 0), int (0 to 4096), double, pairs (may be given again) */
     const char *argument, *help;       /* argument: as shown in --help; NULL for a switch */
 } flag;
 

@@ -8,10 +8,11 @@
 int command_predict(int argc, char **argv)
 {
     const char *output = NULL;
-    int64_t threads = 0, clients = 0;
+    int threads = 0;
+    int64_t clients = 0;
     const flag flags[] = {
         { "output", 'o', FLAG_TEXT, &output, "FILE", "CSV with the id and one probability per class (needed)" },
-        { "threads", 0, FLAG_COUNT, &threads, "N", "0: all (0)" },
+        { "threads", 0, FLAG_FEW, &threads, "N", "0: all (0)" },
     };
     usage u = { .command = "predict", .synopsis = "RUN TABLE -o FILE",
                 .summary = "Class probabilities of every client of TABLE, by the model that 'subquad train' left in the folder RUN.\n"
@@ -22,7 +23,7 @@ int command_predict(int argc, char **argv)
     if (status >= 0) return status;
     if (!output) return usage_error(u.command, "-o FILE is missing");
     sq_error error;
-    if (sq_predict_file(argv[1], argv[2], output, (int)threads, stop_on_signal(), &clients, &error) != SQ_OK) return report_error(&error);
+    if (sq_predict_file(argv[1], argv[2], output, threads, stop_on_signal(), &clients, &error) != SQ_OK) return report_error(&error);
     fprintf(stderr, "%lld clients: %s\n", (long long)clients, output);
     return 0;
 }

@@ -34,14 +34,15 @@ static void print_result(const sq_run_result *result, const char *folder)
 int command_train(int argc, char **argv)
 {
     const char *mechanism = NULL, *folder = NULL;
-    int64_t seed = 1, threads = 0;
+    int64_t seed = 1;
+    int threads = 0;
     bool resume = false, quiet = false;
     pairs sets = { 0 }, options = { 0 };
     const flag flags[] = {
         { "attention", 'a', FLAG_TEXT, &mechanism, "NAME", "a mechanism ('subquad list'), or a baseline: gru, logistic (needed)" },
         { "out", 'o', FLAG_TEXT, &folder, "DIR", "run folder (runs/TASK-NAME-seed1)" },
         { "seed", 0, FLAG_COUNT, &seed, "N", "of initial weights, batches and dropout (1)" },
-        { "threads", 0, FLAG_COUNT, &threads, "N", "0: all (0)" },
+        { "threads", 0, FLAG_FEW, &threads, "N", "0: all (0)" },
         { "resume", 0, FLAG_SWITCH, &resume, NULL, "go on from the run folder's last checkpoint, to the same bits" },
         { "set", 0, FLAG_PAIR, &sets, "KEY=VALUE", "change a key of the task file; may be given again" },
         { "quiet", 'q', FLAG_SWITCH, &quiet, NULL, "no progress" },
@@ -70,7 +71,7 @@ int command_train(int argc, char **argv)
     sq_run_result result = { 0 };
     sq_error error;
     progress_begin(&line, quiet);
-    sq_train_options run = { .mechanism = mechanism, .folder = folder, .seed = (uint64_t)seed, .threads = (int)threads, .resume = resume,
+    sq_train_options run = { .mechanism = mechanism, .folder = folder, .seed = (uint64_t)seed, .threads = threads, .resume = resume,
                              .progress = progress_show, .user = &line, .stop = stop_on_signal() };
     sq_status done = sq_train(task, &run, &result, &error);
     progress_end(&line);

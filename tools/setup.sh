@@ -5,8 +5,8 @@ set -eu
 
 packages_build="gcc libc6-dev make cmake ninja-build pkg-config libopenblas-dev liblapacke-dev librandom123-dev libjansson-dev libyaml-dev
 libcsv-dev libarchive-dev libsqlite3-dev libprotobuf-c-dev protobuf-c-compiler gnuplot-nox"
-case "$(uname -m)" in x86_64) packages_build="$packages_build libxsmm-dev" ;; esac
 packages_test="libcmocka-dev python3"
+case "$(uname -m)" in x86_64) packages_build="$packages_build libxsmm-dev" packages_test="$packages_test qemu-user" ;; esac
 packages_fuzz="clang-14 libclang-rt-14-dev libomp-14-dev"
 
 missing=""

@@ -182,7 +182,7 @@ static sq_status write_all(generation *work, sq_output *const *outputs, sq_clien
     for (int64_t client = 0; client < options->clients; client++) {
         int64_t n = draw_client(work, client);
         write_events(transactions, work->labels[client].id, work->events, n);
-        if (ferror(transactions)) return sq__fail(error, SQ_IO, "%s/%s: cannot be written", options->folder, file_names[TRANSACTIONS]);
+        if (ferror(transactions)) return sq__fail(error, SQ_IO, "%s/%s: cannot write: the disk may be full", options->folder, file_names[TRANSACTIONS]);
     }
     result->clients = options->clients;
     result->events = work->event_count;

@@ -10,15 +10,7 @@ import sqlite3
 import subprocess
 import time
 
-from cli import PROGRAM, Case, main
-
-SMALL = ["--set", "train.epochs=2", "--set", "model.width=16", "--set", "model.heads=2", "--set", "model.feed_forward=32"]
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
-
+from cli import PROGRAM, SMALL, Case, main, read
 
 class Train(Case):
     def train(self, task, folder, *more, **options):
@@ -114,30 +106,6 @@ class Train(Case):
         self.assertIn(b"\r\033[Klinformer, seed 1, training epoch 1/2", shown)
         self.assertTrue(shown.endswith(b"\r\033[K"), shown[-80:])
         self.assertLess(max(len(line) for line in shown.split(b"\r\033[K")), 80)
-
-    def test_bad_input(self):
-        task = self.clients(clients=40)
-        with open(self.path(task)) as file:
-            text = file.read()
-
-        def write(name, old, new):
-            self.assertIn(old, text)
-            with open(self.path("clients", name), "w") as file:
-                file.write(text.replace(old, new))
-            return os.path.join("clients", name)
-
-        train = ["--attention", "softmax", "--out", "run", "--quiet"]
-        self.refused("train", write("key.yaml", "  epochs:", "  epoch:"), *train, says="epochs")
-        line = text.splitlines().index(next(t for t in text.splitlines() if "epochs:" in t)) + 1
-        self.refused("train", os.path.join("clients", "key.yaml"), *train, says=f"key.yaml:{line}:3")
-        self.refused("train", write("column.yaml", "mcc_code", "mc_code"), *train, says="mcc_code")
-        self.refused("train", write("file.yaml", "transactions.csv", "absent.csv"), *train, says="absent.csv")
-        self.refused("train", task, *train, "--set", "train.epoch=3", says="epochs")
-        self.refused("train", task, *train, "--set", "train.epochs=none", says="epochs")
-        self.refused("train", task, *train, "--rank", 3, says="none of the chosen mechanisms has an option 'rank'")
-        self.refused("predict", "nowhere", "table.csv", "-o", "p.csv", says="nowhere")
-        self.assertFalse(os.path.exists(self.path("run", "model.safetensors")))
-        self.assertFalse(os.path.exists(self.path("p.csv")))
 
 
 class Compare(Case):

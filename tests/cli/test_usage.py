@@ -59,6 +59,8 @@ class Usage(Case):
         self.refused("compare", "t.yaml", "--seeds", says="--seeds needs a value")
         self.refused("compare", "t.yaml", "--seeds", "three", says="'three' is not a whole number")
         self.refused("compare", "t.yaml", "--seeds", "-1", says="'-1' is not a whole number")
+        self.refused("compare", "t.yaml", "--seeds", 5000, says="'5000' is not a whole number from 0 to 4096")
+        self.refused("bench", "attention", "--threads", 99999999999, says="is not a whole number from 0 to 4096")
         self.refused("compare", "t.yaml", "--resume=yes", says="--resume takes no value")
         self.refused("compare", "t.yaml", "--set", "epochs", says="not of the form KEY=VALUE")
         self.refused("train", "t.yaml", says="--attention NAME is missing")

@@ -1,5 +1,6 @@
 #include "verify/core.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,12 +70,46 @@ static const uint8_t *key_mask(sq_golden *golden, const sq_core *core)
     return mask;
 }
 
-static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan, const float *q, const float *k, const float *v)
+/* [B,H,rows,width], or without B in files that have no such axis; counts are those of the file. */
+typedef struct axes { int rank; int64_t size[4]; } axes;
+
+static axes axes_of(sq_golden *golden, const char *name, int64_t B, int64_t width)
+{
+    const int rank = sq__golden_rank(golden, name) == 3 ? 3 : 4;
+    axes a = { rank, { rank == 3 ? 1 : B, SQ_ANY, SQ_ANY, width } };
+    const sq_st_tensor *tensor = sq__golden_tensor(golden, name, rank, a.size + 4 - rank);
+    for (int i = 4 - rank; tensor && i < 4; i++) a.size[i] = tensor->shape[i - (4 - rank)];
+    return a;
+}
+
+static const float *values_of(sq_golden *golden, const char *name, const axes *a)
+{
+    return sq__golden_floats(golden, name, a->rank, a->size + 4 - a->rank);
+}
+
+static void compare_inputs(sq_golden *golden, const sq_core *core, const buffers *b)
+{
+    const sq_attention_desc *d = &core->desc;
+    const int64_t queries = d->B * d->H * d->T * d->D, keys = d->B * d->key_heads * d->N * d->D;
+    if (core->qk) {
+        char name[64];
+        snprintf(name, sizeof name, "d%s", core->qk);
+        for (int64_t i = 0; i < keys; i++) b->dq[i] += b->dk[i];
+        sq__golden_compare(golden, name, b->dq, queries);
+    } else {
+        sq__golden_compare(golden, "dq", b->dq, queries);
+        sq__golden_compare(golden, "dk", b->dk, keys);
+    }
+    sq__golden_compare(golden, "dv", b->dv, d->B * d->key_heads * d->N * d->M);
+}
+
+static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan, const float *q, const float *k, const float *v, const axes *rows)
 {
     const sq_attention_desc *d = &core->desc;
     const int64_t B = d->B, H = d->H, T = d->T, N = d->N, D = d->D, M = d->M, Hk = d->key_heads;
     const bool backward = sq__golden_has(golden, "g");
-    const float *g = backward ? sq__golden_floats(golden, "g", SQ_SHAPE(B, H, T, M)) : NULL;
+    const axes out = { rows->rank, { rows->size[0], rows->size[1], T, M } };
+    const float *g = backward ? values_of(golden, "g", &out) : NULL;
     size_t workspace = sq_attention_workspace_bytes(plan, SQ_FORWARD), more = sq_attention_workspace_bytes(plan, SQ_BACKWARD);
     buffers b = { .key_keep = key_mask(golden, core), .pair_keep = core->pair_keep ? sq__golden_mask(golden, core->pair_keep, SQ_SHAPE(T, N)) : NULL,
                   .out = sq__golden_room(golden, B * H * T * M) };
@@ -97,36 +132,33 @@ static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan,
     sq_attention_gradients gradients = { .dout = sq_view_bhtd(g, T, H, M), .dq = sq_view_bhtd(b.dq, T, H, D), .dk = sq_view_bhtd(b.dk, N, Hk, D),
                                          .dv = sq_view_bhtd(b.dv, N, Hk, M), .dtensors = b.dtensors };
     sq_attention_backward(plan, &call, &gradients);
-    sq__golden_compare(golden, "dq", b.dq, B * H * T * D);
-    sq__golden_compare(golden, "dk", b.dk, B * Hk * N * D);
-    sq__golden_compare(golden, "dv", b.dv, B * Hk * N * M);
+    compare_inputs(golden, core, &b);
     for (int i = 0; i < core->tensor_count; i++)
         if (core->tensors[i].gradient) sq__golden_compare(golden, core->tensors[i].gradient, b.dtensors[i], core->tensors[i].count);
 }
 
 void sq__core_run(sq_golden *golden, sq_core *core)
 {
-    const sq_st_tensor *shape_q = sq__golden_tensor(golden, "q", SQ_SHAPE(SQ_ANY, SQ_ANY, SQ_ANY, SQ_ANY));
-    if (!shape_q) return;
-    const int64_t B = shape_q->shape[0], H = shape_q->shape[1], T = shape_q->shape[2], D = shape_q->shape[3];
-    const sq_st_tensor *shape_k = sq__golden_tensor(golden, "k", SQ_SHAPE(B, SQ_ANY, SQ_ANY, D));
-    if (!shape_k) return;
-    const int64_t Hk = shape_k->shape[1], N = shape_k->shape[2];
-    const sq_st_tensor *shape_v = sq__golden_tensor(golden, "v", SQ_SHAPE(B, Hk, N, SQ_ANY));
-    if (!shape_v) return;
+    const char *q_name = core->qk ? core->qk : "q", *k_name = core->qk ? core->qk : "k";
+    const axes q_axes = axes_of(golden, q_name, SQ_ANY, SQ_ANY), k_axes = axes_of(golden, k_name, q_axes.size[0], q_axes.size[3]);
+    const axes v_axes = axes_of(golden, "v", q_axes.size[0], SQ_ANY);
+    if (!sq__golden_going(golden)) return;
+    const int64_t entries = core->fold ? 1 : q_axes.size[0], heads = core->fold ? q_axes.size[0] : 1;
+    if (v_axes.size[1] != k_axes.size[1] || v_axes.size[2] != k_axes.size[2])
+        sq__golden_fail(golden, "tensor 'v' has %lld heads of %lld rows; expected %lld of %lld as the keys", (long long)v_axes.size[1],
+                        (long long)v_axes.size[2], (long long)k_axes.size[1], (long long)k_axes.size[2]);
     sq_attention_desc *d = &core->desc;
-    d->B = B, d->H = H, d->T = T, d->N = N, d->D = D, d->M = shape_v->shape[3], d->key_heads = Hk;
+    d->B = entries, d->H = heads * q_axes.size[1], d->T = q_axes.size[2], d->N = k_axes.size[2], d->D = q_axes.size[3], d->M = v_axes.size[3];
+    d->key_heads = heads * k_axes.size[1];
     d->options = core->options;
     d->option_count = core->option_count;
     d->mask = core->pair_keep != NULL;
     d->key_mask = core->key_keep || core->lengths;
-    const float *q = sq__golden_floats(golden, "q", SQ_SHAPE(B, H, T, D));
-    const float *k = sq__golden_floats(golden, "k", SQ_SHAPE(B, Hk, N, D));
-    const float *v = sq__golden_floats(golden, "v", SQ_SHAPE(B, Hk, N, d->M));
+    const float *q = values_of(golden, q_name, &q_axes), *k = values_of(golden, k_name, &k_axes), *v = values_of(golden, "v", &v_axes);
     if (!sq__golden_going(golden)) return;
     sq_attention *plan = NULL;
     sq_error error;
     sq__golden_status(golden, sq_attention_create(&plan, d, &error), &error);
-    if (plan) run_plan(golden, core, plan, q, k, v);
+    if (plan) run_plan(golden, core, plan, q, k, v, &q_axes);
     sq_attention_destroy(&plan);
 }

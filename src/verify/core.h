@@ -19,10 +19,13 @@ typedef struct sq_core {
     int option_count, tensor_count;
     sq_core_tensor tensors[SQ_CORE_TENSORS];   /* the mechanism's, in its order */
     const char *key_keep, *pair_keep, *lengths;   /* names of tensors: [B,N], [T,N], [B]; NULL: none. Lengths become a key mask */
+    const char *qk;                    /* one tensor that is queries and keys; its gradient is dq + dk. NULL: q and k */
+    bool fold;                         /* every entry's heads as heads of one entry */
 } sq_core;
 
 void sq__core_option(sq_core *core, const char *key, const char *value);
-/* Reads q [B,H,T,D], k [B,Hk,N,D], v [B,Hk,N,M] and, if there, g; compares out, dq, dk, dv and the tensors' gradients. */
+/* Reads q [B,H,T,D], k [B,Hk,N,D], v [B,Hk,N,M] and, if there, g; compares out, dq, dk, dv and the tensors' gradients. Without the
+ * axis B, its size is 1. */
 void sq__core_run(sq_golden *golden, sq_core *core);
 
 /* "1/sqrt(D)" and the like: 0, the default; a number: itself. Anything else skips. */

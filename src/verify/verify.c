@@ -12,6 +12,7 @@ static const family families[] = {
     { "linformer", sq__family_linformer, { true, 5e-5, 2e-5, 1e-6 } },
     { "performer", sq__family_performer, { true, 1e-5, 3e-5, 1e-6 } },
     { "infinite-former", sq__family_infinite_former, { .fixed = false } },
+    { "reformer_lsh", sq__family_reformer, { true, 1e-5, 1e-5, 1e-6 } },
     { "transformer-block", sq__family_block, { .fixed = false } },
     { "gru", sq__family_gru, { .fixed = false } },
     { "norm", sq__family_norm, { .fixed = false } },

@@ -37,7 +37,9 @@ class Bench(Case):
         out, err = self.bench("--attention", "all", "--n", 64, "--causal", "--format", "csv")
         rows = list(csv.DictReader(io.StringIO(out)))
         self.assertEqual(list(rows[0]), KEYS)
-        self.assertEqual([r["mechanism"] for r in rows], ["softmax", "performer", "infinite-former"])
+        names = [r["mechanism"] for r in rows]
+        self.assertLessEqual({"softmax", "performer", "infinite-former"}, set(names))
+        self.assertNotIn("linformer", names)
         self.assertIn("left out: linformer", err)
         self.refused("bench", "attention", "--attention", "linformer", "--n", 64, "--causal", says="linformer")
 

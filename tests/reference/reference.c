@@ -9,6 +9,7 @@ static const reference_row *const rows[] = {
     &reference_linformer,
     &reference_performer,
     &reference_infinite_former,
+    &reference_reformer,
 };
 
 const reference_row *reference_find(const char *mechanism)

@@ -85,7 +85,7 @@ static void print_begin(const bench_request *r)
     if (r->format == FORMAT_TABLE) {
         printf("%lld heads of %lld, batch %lld, %lld thread%s, %s, %s%s\n\n", (long long)r->heads, (long long)r->dim, (long long)r->batch,
                (long long)r->threads, r->threads == 1 ? "" : "s", r->dtype, r->pass_text, r->causal ? ", causal" : "");
-        printf("%-18s%10s%12s%10s%10s%13s%13s\n", "mechanism", "n", "ms", "GFLOP/s", "of peak", "workspace", "peak memory");
+        printf("%-18s%9s%11s%9s%9s%12s%12s\n", "mechanism", "n", "ms", "GFLOP/s", "of peak", "workspace", "peak memory");
     }
 }
 
@@ -113,7 +113,7 @@ static void print_case(const bench_request *r, const char *name, int64_t n, cons
                b->peak_bytes);
         break;
     case FORMAT_TABLE:
-        printf("%-18s%10lld%12.3f%10.1f%9.0f%%%13s%13s\n", name, (long long)n, b->ms, b->gflops, 100 * b->roofline,
+        printf("%-18s%9lld%11.3f%9.1f%8.0f%%%12s%12s\n", name, (long long)n, b->ms, b->gflops, 100 * b->roofline,
                bytes_text((double)b->workspace_bytes, workspace, sizeof workspace), bytes_text((double)b->peak_bytes, peak, sizeof peak));
         break;
     }

@@ -9,40 +9,11 @@
 #include "table.h"
 #include "taskfile.h"
 
-/* One table over the rows of a result: mechanisms, a line across, baselines. place[i]: the table's row of result row i. */
-typedef void fill_fn(table *t, const sq_compare_row *row);
-static void fill_table(table *t, const sq_compare_result *result, fill_fn *fill, int *place)
-{
-    for (int i = 0; i < result->row_count; i++) {
-        const sq_compare_row *row = &result->rows[i];
-        if (i > 0 && row->baseline && !row[-1].baseline) table_rule(t);
-        table_row_begin(t);
-        place[i] = t->count - 1;
-        table_cell(t, 0, "%s", row->mechanism);
-        fill(t, row);
-    }
-}
-
-/* The best value of a field of the rows; sign -1: less is better. */
-static void mark_best(table *t, const sq_compare_result *result, const int *place, int column, size_t field, int sign)
-{
-    int best = -1;
-    double most = 0;
-    for (int i = 0; i < result->row_count; i++) {
-        double value;
-        memcpy(&value, (const char *)&result->rows[i] + field, sizeof value);
-        if (!isfinite(value) || (best >= 0 && sign * value <= sign * most)) continue;
-        best = i;
-        most = value;
-    }
-    if (best >= 0 && result->row_count > 1) table_mark(t, place[best], column);
-}
-
 static void mean_cell(table *t, int column, double mean, double deviation)
 {
     if (!isfinite(mean)) table_cell(t, column, "-");
-    else if (isfinite(deviation)) table_cell(t, column, "%.4f ± %.4f", mean, deviation);
-    else table_cell(t, column, "%.4f", mean);
+    else if (isfinite(deviation)) table_cell(t, column, "%.3f±%.3f", mean, deviation);
+    else table_cell(t, column, "%.3f", mean);
 }
 
 static void fill_quality(table *t, const sq_compare_row *row)
@@ -51,8 +22,6 @@ static void fill_quality(table *t, const sq_compare_row *row)
     mean_cell(t, 2, row->mean.auc, row->deviation.auc);
     mean_cell(t, 3, row->mean.f1, row->deviation.f1);
     mean_cell(t, 4, row->mean.log_loss, row->deviation.log_loss);
-    if (row->diverged) table_cell(t, 5, "%d of %d DIVERGED", row->diverged, row->seeds);
-    else if (row->seeds == 0) table_cell(t, 5, "no result");
 }
 
 static void fill_cost(table *t, const sq_compare_row *row)
@@ -65,56 +34,101 @@ static void fill_cost(table *t, const sq_compare_row *row)
     table_cell(t, 4, "%s", number_text(row->tokens_per_second, text, sizeof text));
     table_cell(t, 5, "%s", bytes_text((double)row->train_peak_bytes, text, sizeof text));
     table_cell(t, 6, "%s", bytes_text((double)row->inference_peak_bytes, text, sizeof text));
-    if (isfinite(row->time_exponent)) table_cell(t, 7, "n^%.2f", row->time_exponent);
-    if (isfinite(row->memory_exponent)) table_cell(t, 8, "n^%.2f", row->memory_exponent);
-    if (isfinite(row->crossover)) table_cell(t, 9, "%.0f", row->crossover);
 }
 
+static bool swept(const sq_compare_row *row)
+{
+    return isfinite(row->time_exponent) || isfinite(row->memory_exponent);
+}
+
+static void fill_growth(table *t, const sq_compare_row *row)
+{
+    if (isfinite(row->time_exponent)) table_cell(t, 1, "n^%.2f", row->time_exponent);
+    if (isfinite(row->memory_exponent)) table_cell(t, 2, "n^%.2f", row->memory_exponent);
+    if (isfinite(row->crossover)) table_cell(t, 3, "%.0f", row->crossover);
+    else if (swept(row)) table_cell(t, 3, "-");
+}
+
+/* The best value of a field of the rows; sign -1: less is better. */
+typedef struct best_of { int column; size_t field; int sign; } best_of;
 #define FIELD(member) offsetof(sq_compare_row, member)
 
-static void print_quality(const sq_compare_result *result, int *place)
+static void mark_best(table *t, const sq_compare_result *result, const int *place, const best_of *best)
 {
-    static const char *const headings[] = { "test split", "accuracy", "AUC", "F1", "log-loss", "" };
-    bool remarks = false;
-    for (int i = 0; i < result->row_count; i++) remarks = remarks || result->rows[i].diverged || result->rows[i].seeds == 0;
+    int row = -1;
+    double most = 0;
+    for (int i = 0; i < result->row_count; i++) {
+        double value;
+        memcpy(&value, (const char *)&result->rows[i] + best->field, sizeof value);
+        if (!isfinite(value) || (row >= 0 && best->sign * value <= best->sign * most)) continue;
+        row = i;
+        most = value;
+    }
+    if (row >= 0 && result->row_count > 1) table_mark(t, place[row], best->column);
+}
+
+/* One table over the rows of a result: mechanisms, a line across, baselines (left out where only mechanisms have values). At most 80
+ * characters wide with names of 18. */
+typedef struct view {
+    int columns;
+    const char *headings[7];
+    void (*fill)(table *t, const sq_compare_row *row);
+    bool mechanisms_only;
+    int best_count;
+    best_of best[4];
+} view;
+
+static const view quality_view = { 5, { "test split", "accuracy", "AUC", "F1", "log-loss" }, fill_quality, false, 4,
+                                   { { 1, FIELD(mean.accuracy), 1 }, { 2, FIELD(mean.auc), 1 }, { 3, FIELD(mean.f1), 1 }, { 4, FIELD(mean.log_loss), -1 } } };
+static const view cost_view = { 7, { "cost", ">params", ">s/epoch", ">clients/s", ">tokens/s", ">train mem", ">infer mem" }, fill_cost, false, 2,
+                                { { 2, FIELD(epoch_seconds), -1 }, { 3, FIELD(clients_per_second), 1 } } };
+static const view growth_view = { 4, { "growth", ">time", ">memory", ">faster from n =" }, fill_growth, true, 0, { { 0 } } };
+
+static void print_view(const view *v, const sq_compare_result *result, int *place)
+{
     table t;
-    table_begin(&t, headings, remarks ? 6 : 5);
-    fill_table(&t, result, fill_quality, place);
-    mark_best(&t, result, place, 1, FIELD(mean.accuracy), 1);
-    mark_best(&t, result, place, 2, FIELD(mean.auc), 1);
-    mark_best(&t, result, place, 3, FIELD(mean.f1), 1);
-    mark_best(&t, result, place, 4, FIELD(mean.log_loss), -1);
+    table_begin(&t, v->headings, v->columns);
+    for (int i = 0; i < result->row_count; i++) {
+        const sq_compare_row *row = &result->rows[i];
+        if (row->baseline && v->mechanisms_only) continue;
+        if (i > 0 && row->baseline && !row[-1].baseline) table_rule(&t);
+        table_row_begin(&t);
+        place[i] = t.count - 1;
+        table_cell(&t, 0, "%s", row->mechanism);
+        v->fill(&t, row);
+    }
+    for (int i = 0; i < v->best_count; i++) mark_best(&t, result, place, &v->best[i]);
     table_print(&t, stdout);
+}
+
+static void print_remarks(const sq_compare_result *result)
+{
     int seeds = 0;
     for (int i = 0; i < result->row_count; i++)
         if (result->rows[i].seeds > seeds) seeds = result->rows[i].seeds;
-    printf("%s; * best; below the line: baselines; always saying the most frequent class: accuracy %.4f\n",
-           seeds > 1 ? "mean ± standard deviation over seeds" : "one seed",
-           result->majority);
-    for (int i = 0; i < result->row_count; i++)
-        if (result->rows[i].note[0]) printf("%s: %s\n", result->rows[i].mechanism, result->rows[i].note);
+    printf("%s; * best; below the line: baselines\nalways saying the most frequent class: accuracy %.3f\n",
+           seeds > 1 ? "mean±standard deviation over seeds" : "one seed", result->majority);
+    for (int i = 0; i < result->row_count; i++) {
+        const sq_compare_row *row = &result->rows[i];
+        if (row->note[0]) printf("%s%s: %s\n", row->diverged ? "DIVERGED: " : row->seeds == 0 ? "NO RESULT: " : "", row->mechanism, row->note);
+    }
     printf("\n");
-}
-
-static void print_cost(const sq_compare_result *result, int *place)
-{
-    static const char *const headings[] = { "cost", ">params", ">s/epoch", ">clients/s", ">tokens/s", ">train mem", ">infer mem", ">time",
-                                            ">memory", ">faster" };
-    table t;
-    table_begin(&t, headings, 10);
-    fill_table(&t, result, fill_cost, place);
-    mark_best(&t, result, place, 2, FIELD(epoch_seconds), -1);
-    mark_best(&t, result, place, 3, FIELD(clients_per_second), 1);
-    table_print(&t, stdout);
-    printf("time, memory: of a training step, fitted over the length sweep; faster: from this length on it beats softmax\n\n");
 }
 
 static int print_result(const sq_compare_result *result)
 {
     int place[256];
     if (result->row_count > (int)(sizeof place / sizeof *place)) return usage_error("compare", "more than 256 rows");
-    print_quality(result, place);
-    print_cost(result, place);
+    print_view(&quality_view, result, place);
+    print_remarks(result);
+    print_view(&cost_view, result, place);
+    printf("\n");
+    bool any = false;
+    for (int i = 0; i < result->row_count; i++) any = any || swept(&result->rows[i]);
+    if (any) {
+        print_view(&growth_view, result, place);
+        printf("of a training step, fitted over the length sweep; from there on it beats softmax\n\n");
+    }
     if (result->headline[0]) printf("%s\n", result->headline);
     if (result->summary[0]) printf("%s\n", result->summary);
     if (result->report[0]) printf("report: %s\n", result->report);

@@ -64,9 +64,29 @@ bool same_name(const char *a, const char *b)
 
 /* ---- help ---- */
 
-static void print_row(const char *left, const char *right)
+void print_help_row(const char *left, int column, const char *text)
 {
-    printf("  %-26s%s%s\n", left, strlen(left) > 25 ? " " : "", right);
+    enum { WIDTH = 80 };
+    int at = printf("  %s", left);
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (at < column || at + 1 + length > WIDTH) {
+            if (at >= column) {
+                printf("\n");
+                at = 0;
+            }
+            printf("%*s", column - at, "");
+            at = column;
+        } else {
+            printf(" ");
+            at++;
+        }
+        printf("%.*s", length, text);
+        at += length;
+        text += length;
+        text += strspn(text, " ");
+    }
+    printf("\n");
 }
 
 static void print_help(const usage *u)
@@ -77,11 +97,11 @@ static void print_help(const usage *u)
         char left[96], letter[8] = "";
         if (f->letter) snprintf(letter, sizeof letter, "-%c, ", f->letter);
         snprintf(left, sizeof left, "%s--%s%s%s", letter, f->name, f->argument ? " " : "", f->argument ? f->argument : "");
-        print_row(left, f->help);
+        print_help_row(left, 28, f->help);
     }
-    print_row("-h, --help", "this text");
+    print_help_row("-h, --help", 28, "this text");
     if (u->mechanism_options) {
-        printf("\nOptions of the mechanisms (an option goes to every mechanism that has it; 'subquad list NAME' says more):\n");
+        printf("\nOptions of the mechanisms (an option goes to every mechanism that has it;\n'subquad list NAME' says more):\n");
         print_option_flags();
     }
     if (u->more_help) u->more_help();

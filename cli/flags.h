@@ -34,6 +34,9 @@ typedef struct usage {
  * front of argv[1..]; their number goes to *count. */
 int flags_parse(const usage *usage, int argc, char **argv, int *count);
 
+/* A row of a help text: what is explained, then the text from `column` on, wrapped at 80 characters. */
+void print_help_row(const char *left, int column, const char *text);
+
 /* "subquad: COMMAND: ..." on stderr; returns 2. */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "subquad: message" on stderr; returns the exit status that belongs to the error. */

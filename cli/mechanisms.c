@@ -68,19 +68,20 @@ void print_option_flags(void)
     int count = option_names(names, 256);
     for (int i = 0; i < count; i++) {
         sq_option_info info;
-        char owners[512] = "", flag_text[96];
-        const char *help = NULL;
+        char owners[1024] = "", flag_text[96], text[2048];
+        const char *help = "";
         for (int j = 0; j < sq_mechanism_count(); j++) {
             sq_mechanism_info mechanism;
             if (!get_option(j, names[i], &info) || sq_mechanism_get(j, &mechanism) != SQ_OK) continue;
             size_t used = strlen(owners);
             snprintf(owners + used, sizeof owners - used, "%s%s", used ? ", " : "", mechanism.name);
-            if (!help) help = info.help;
+            if (!*help) help = info.help;
         }
         snprintf(flag_text, sizeof flag_text, "--%s", names[i]);
         for (char *c = flag_text + 2; *c; c++)
             if (*c == '_') *c = '-';
-        printf("  %-26s%s (%s)\n", flag_text, help ? help : "", owners);
+        snprintf(text, sizeof text, "%s (%s)", help, owners);
+        print_help_row(flag_text, 28, text);
     }
 }
 

@@ -61,11 +61,12 @@ void print_task_keys(void)
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         sq_option_info info;
         for (int j = 0; sq_task_option(sections[i], j, &info) == SQ_OK; j++) {
-            char key[96];
+            char key[96], text[1024];
             snprintf(key, sizeof key, "%s.%s=%s", sections[i], info.name, info.default_text);
-            printf("  %-34s%s%s", key, strlen(key) > 33 ? " " : "", info.help);
-            for (int k = 0; info.type == SQ_OPTION_CHOICE && info.choices[k]; k++) printf("%s%s", k ? ", " : ": ", info.choices[k]);
-            printf("\n");
+            int used = snprintf(text, sizeof text, "%s", info.help);
+            for (int k = 0; info.type == SQ_OPTION_CHOICE && info.choices[k] && used < (int)sizeof text; k++)
+                used += snprintf(text + used, sizeof text - (size_t)used, "%s%s", k ? ", " : ": ", info.choices[k]);
+            print_help_row(key, 36, text);
         }
     }
 }

@@ -164,42 +164,67 @@ static void cost(char *line, const sq_comparison *c, const sq_findings *f)
     add_ratio(line, (double)mine->train_peak_bytes, (double)exact->train_peak_bytes, "memory");
 }
 
+static bool swept_beside_exact(const sq_comparison *c, const sq_findings *f, int i)
+{
+    return i != f->exact && c->models[i].point_count > 0 && !c->models[i].row.baseline;
+}
+
+/* "a, b, c, d, e and 3 more": the mechanisms of the sweep that cross at `from` (NaN: nowhere). */
+static void add_crossing(char *line, const sq_comparison *c, const sq_findings *f, double from)
+{
+    int count = 0, named = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < c->count; i++) {
+            const double own = c->models[i].crossover[SQ_BACKWARD];
+            if (!swept_beside_exact(c, f, i) || !(own == from || (isnan(own) && isnan(from)))) continue;
+            if (pass == 0) count++;
+            else if (named < NAMED || count == NAMED + 1) add(line, "%s%s", named++ ? ", " : "", c->models[i].row.mechanism);
+        }
+    if (count > named) add(line, " and %d more", count - named);
+}
+
+/* The least crossover beyond `last`; NaN: none. *remaining: mechanisms that cross from there on. */
+static double next_crossover(const sq_comparison *c, const sq_findings *f, double last, int *remaining, bool *shortest)
+{
+    double next = NAN;
+    *remaining = 0;
+    for (int i = 0; i < c->count; i++) {
+        const double own = c->models[i].crossover[SQ_BACKWARD];
+        if (!swept_beside_exact(c, f, i) || !(own > last)) continue;
+        ++*remaining;
+        if (own >= next) continue;   /* false while next is NaN */
+        next = own;
+        *shortest = own <= (double)c->models[i].points[0].n;
+    }
+    return next;
+}
+
 static void crossovers(char *line, const sq_comparison *c, const sq_findings *f)
 {
     char figure[SQ_FIGURE_SIZE];
     int64_t longest = 0;
-    int found = 0, never = 0, named = 0;
+    int never = 0, groups = 0, remaining;
+    bool shortest = false;
     if (f->exact < 0) return;
     for (int i = 0; i < c->count; i++) {
-        const sq_compared *model = &c->models[i];
-        if (i == f->exact || model->point_count == 0 || model->row.baseline) continue;
-        if (isfinite(model->crossover[SQ_BACKWARD])) found++;
-        else never++;
-        if (model->points[model->point_count - 1].n > longest) longest = model->points[model->point_count - 1].n;
+        if (!swept_beside_exact(c, f, i)) continue;
+        never += !isfinite(c->models[i].crossover[SQ_BACKWARD]);
+        const int64_t last = c->models[i].points[c->models[i].point_count - 1].n;
+        if (last > longest) longest = last;
     }
-    if (found + never == 0) return;
-    if (found > 0) add(line, "A training step is faster than with exact attention from n = ");
-    for (int i = 0; i < c->count && found > 0; i++) {
-        if (i == f->exact || !isfinite(c->models[i].crossover[SQ_BACKWARD]) || c->models[i].row.baseline) continue;
-        if (named == NAMED && found > NAMED + 1) {
-            add(line, ", and %d more", found - NAMED);
+    for (double from = 0; isfinite(from = next_crossover(c, f, from, &remaining, &shortest)); groups++) {
+        if (groups == NAMED) {
+            add(line, ", later for %d more", remaining);
             break;
         }
-        const double from = c->models[i].crossover[SQ_BACKWARD];
-        add(line, "%s%s%s (%s)", named++ ? ", " : "", sq__format_count(figure, (int64_t)llround(from)),
-            from <= (double)c->models[i].points[0].n ? " or less" : "", c->models[i].row.mechanism);
+        add(line, "%s%s%s (", groups ? ", " : "A training step is faster than with exact attention from n = ", sq__format_count(figure, llround(from)),
+            shortest ? " or less" : "");
+        add_crossing(line, c, f, from);
+        add(line, ")");
     }
     if (never == 0) return;
-    add(line, "%s for ", found ? "; none" : "No crossover with exact attention");
-    for (int i = 0, told = 0; i < c->count; i++) {
-        const sq_compared *model = &c->models[i];
-        if (i == f->exact || model->point_count == 0 || model->row.baseline || isfinite(model->crossover[SQ_BACKWARD])) continue;
-        if (told == NAMED && never > NAMED + 1) {
-            add(line, " and %d more", never - NAMED);
-            break;
-        }
-        add(line, "%s%s", told++ ? ", " : "", model->row.mechanism);
-    }
+    add(line, "%s for ", groups ? "; none" : "No crossover with exact attention");
+    add_crossing(line, c, f, NAN);
     add(line, " up to n = %s", sq__format_count(figure, longest));
 }
 

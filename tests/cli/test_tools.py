@@ -46,6 +46,7 @@ class Bench(Case):
     def test_table_with_exponents(self):
         out, _ = self.bench("--attention", "all", "--n", "64..256")
         lines = out.splitlines()
+        self.assertLessEqual(max(map(len, lines)), 80)
         self.assertEqual([line.split()[1] for line in lines if line.startswith("linformer")][:3], ["64", "128", "256"])
         for name in NAMES:
             self.assertRegex(out, rf"(?m)^{name} +time n\^-?\d+\.\d\d, memory n\^-?\d+\.\d\d$")

@@ -34,6 +34,8 @@ class Usage(Case):
             out, err = self.run_program(command, "--help")
             self.assertTrue(out.startswith(f"usage: subquad {command}"), out)
             self.assertIn("--help", out)
+            explained = [line for line in out.splitlines() if line.startswith("  ")]
+            self.assertLessEqual(max(map(len, explained)), 80)
             self.assertEqual(err, "")
             self.assertEqual(self.run_program("help", command)[0], out)
         self.assertIn("--noise", self.run_program("data", "clients", "--help")[0])

@@ -102,6 +102,26 @@ static void smaller_log_loss_is_better(void **state)
     sample_free(s);
 }
 
+/* Equal lengths are told once, the shortest first; long lists are cut. */
+static void crossovers_are_grouped(void **state)
+{
+    (void)state;
+    sample *s = sample_make(14, 1, 2, 1);
+    sq_findings found;
+    for (int i = 1; i < 14; i++) s->models[i].crossover[SQ_BACKWARD] = i < 8 ? 256 : i < 10 ? 600 : i == 10 ? 500 : i == 11 ? NAN : 512 * i;
+    sq__findings(&s->comparison, &found);
+    assert_string_equal(found.crossovers, "A training step is faster than with exact attention from n = 256 or less (linformer, performer, infinite-former, nystromformer, "
+                                          "reformer and 2 more), 500 (cosformer), 600 (sinkhorn, routing), 6,144 (luna), 6,656 (perceiver); none for rfa up to n = 16,384");
+    for (int i = 1; i < 14; i++) s->models[i].crossover[SQ_BACKWARD] = i < 7 ? 256 : 1000 + i;
+    sq__findings(&s->comparison, &found);
+    assert_string_equal(found.crossovers, "A training step is faster than with exact attention from n = 256 or less (linformer, performer, infinite-former, nystromformer, "
+                                          "reformer, longformer), 1,007 (bigbird), 1,008 (sinkhorn), 1,009 (routing), 1,010 (cosformer), later for 3 more");
+    for (int i = 1; i < 14; i++) s->models[i].crossover[SQ_BACKWARD] = NAN;
+    sq__findings(&s->comparison, &found);
+    assert_string_equal(found.crossovers, "No crossover with exact attention for linformer, performer, infinite-former, nystromformer, reformer and 8 more up to n = 16,384");
+    sample_free(s);
+}
+
 static void one_seed_has_no_spread(void **state)
 {
     (void)state;
@@ -205,7 +225,7 @@ int main(void)
         cmocka_unit_test(the_best_beyond_the_spread),
         cmocka_unit_test(a_baseline_may_win_and_others_be_level),
         cmocka_unit_test(smaller_log_loss_is_better),
-        cmocka_unit_test(one_seed_has_no_spread),
+        cmocka_unit_test(crossovers_are_grouped), cmocka_unit_test(one_seed_has_no_spread),
         cmocka_unit_test(many_are_told_in_few_words),
         cmocka_unit_test(the_front_holds_what_is_not_beaten_in_both),
         cmocka_unit_test(figures_read_well),

@@ -56,8 +56,9 @@ void default_folder(const char *task_path, const char *suffix, char *folder, siz
 
 void print_task_keys(void)
 {
-    static const char *const sections[] = { "model", "train", "compare" };
-    printf("\nKeys of the task file for --set (the data section's keys, too, as data.max_length):\n");
+    static const char *const sections[] = { "data", "data.categorical", "data.numeric", "data.time", "data.explode", "data.text", "data.target", "data.split",
+                                            "model", "train", "compare" };
+    printf("\nKeys of the task file, also for --set (those of data.categorical and data.numeric\nare of each column there):\n");
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         sq_option_info info;
         for (int j = 0; sq_task_option(sections[i], j, &info) == SQ_OK; j++) {
@@ -65,7 +66,7 @@ void print_task_keys(void)
             snprintf(key, sizeof key, "%s.%s=%s", sections[i], info.name, info.default_text);
             int used = snprintf(text, sizeof text, "%s", info.help);
             for (int k = 0; info.type == SQ_OPTION_CHOICE && info.choices[k] && used < (int)sizeof text; k++)
-                used += snprintf(text + used, sizeof text - (size_t)used, "%s%s", k ? ", " : ": ", info.choices[k]);
+                used += snprintf(text + used, sizeof text - (size_t)used, "%s%s%s", k ? ", " : " [", info.choices[k], info.choices[k + 1] ? "" : "]");
             print_help_row(key, 36, text);
         }
     }

@@ -19,7 +19,8 @@ SQ_API void sq_task_destroy(sq_task **task);
 /* The complete task as YAML with every default filled in. Free with sq_text_free. */
 SQ_API sq_status sq_task_yaml(const sq_task *task, char **yaml, sq_error *error);
 SQ_API void sq_text_free(char **text);
-/* Options of the sections "model", "train", "compare", by index, for help texts. SQ_NOT_FOUND past the end. */
+/* Options of a section, by index, for help texts: "model", "train", "compare", "data", its parts "data.time", "data.explode", "data.text",
+ * "data.target", "data.split", and "data.categorical", "data.numeric" for an entry of these lists. SQ_NOT_FOUND past the end. */
 SQ_API sq_status sq_task_option(const char *section, int index, sq_option_info *info);
 
 /* ---- progress ---- */

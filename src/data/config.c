@@ -88,17 +88,17 @@ const sq_data_section sq__data_sections[] = {
 };
 
 const sq_data_list sq__data_lists[] = {
-    { "files", offsetof(sq_data_config, files), SQ_LIST_FILES },
-    { "columns", offsetof(sq_data_config, columns), SQ_LIST_TEXTS },
-    { "missing", offsetof(sq_data_config, missing), SQ_LIST_TEXTS },
-    { "categorical", offsetof(sq_data_config, categorical), SQ_LIST_CATEGORICAL },
-    { "numeric", offsetof(sq_data_config, numeric), SQ_LIST_NUMERIC },
-    { "explode.into", offsetof(sq_data_config, explode.into), SQ_LIST_TEXTS },
-    { "target.file", offsetof(sq_data_config, target.file), SQ_LIST_FILES },
-    { "split.files.train", offsetof(sq_data_config, split.train_files), SQ_LIST_FILES },
-    { "split.files.validation", offsetof(sq_data_config, split.validation_files), SQ_LIST_FILES },
-    { "split.files.test", offsetof(sq_data_config, split.test_files), SQ_LIST_FILES },
-    { NULL, 0, SQ_LIST_TEXTS },
+    { "files", offsetof(sq_data_config, files), SQ_LIST_FILES, "tables: a name, a list, or a pattern with *; beside the task file" },
+    { "columns", offsetof(sq_data_config, columns), SQ_LIST_TEXTS, "names of the columns when there is no header" },
+    { "missing", offsetof(sq_data_config, missing), SQ_LIST_TEXTS, "texts that mean an empty cell, such as NA" },
+    { "categorical", offsetof(sq_data_config, categorical), SQ_LIST_CATEGORICAL, "columns of words: names, or maps with the keys below" },
+    { "numeric", offsetof(sq_data_config, numeric), SQ_LIST_NUMERIC, "columns of numbers: names, or maps with the keys below" },
+    { "explode.into", offsetof(sq_data_config, explode.into), SQ_LIST_TEXTS, "names of an event's parts" },
+    { "target.file", offsetof(sq_data_config, target.file), SQ_LIST_FILES, "table of labels, joined by id; empty: the class is in the event table" },
+    { "split.files.train", offsetof(sq_data_config, split.train_files), SQ_LIST_FILES, "by files: tables of the training split" },
+    { "split.files.validation", offsetof(sq_data_config, split.validation_files), SQ_LIST_FILES, "tables of the validation split" },
+    { "split.files.test", offsetof(sq_data_config, split.test_files), SQ_LIST_FILES, "tables of the test split" },
+    { NULL, 0, SQ_LIST_TEXTS, NULL },
 };
 
 void sq__text_list_clear(sq_text_list *list)

@@ -93,7 +93,11 @@ const char *sq__data_config_get(sq_data_config *config, const char *path);   /* 
 sq_status sq__data_config_yaml(const sq_data_config *config, char **text, sq_error *error);
 void sq__data_config_destroy(sq_data_config **config);                        /* NULL allowed */
 
-/* Scalar keys of the section, for help texts: field tables by prefix ("" for the section itself, "time", "split", ...). */
+/* Keys for help texts, by part of the section: "" for itself, "time", "split", ...; "categorical" and "numeric" for an entry of these
+ * lists. False past the end. */
+bool sq__data_option(const char *part, int index, sq_option_info *info);
+
+/* Scalar keys of the section: field tables by prefix ("" for the section itself, "time", "split", ...). */
 typedef struct sq_data_section { const char *name; const sq_field *fields; size_t offset; } sq_data_section;
 extern const sq_data_section sq__data_sections[];                             /* ends with name NULL */
 

@@ -5,7 +5,7 @@
 #include "data/config.h"
 
 typedef enum sq_list_kind { SQ_LIST_TEXTS, SQ_LIST_FILES, SQ_LIST_CATEGORICAL, SQ_LIST_NUMERIC } sq_list_kind;
-typedef struct sq_data_list { const char *name; size_t offset; sq_list_kind kind; } sq_data_list;
+typedef struct sq_data_list { const char *name; size_t offset; sq_list_kind kind; const char *help; } sq_data_list;
 extern const sq_data_list sq__data_lists[];            /* ends with name NULL */
 extern const sq_field sq__data_categorical_fields[], sq__data_numeric_fields[];
 

@@ -42,3 +42,39 @@ const sq_field *sq__config_field(const sq_data_config *config, const char *path,
     if (field) *owner = (char *)config + section->offset;
     return field;
 }
+
+/* Of an entry of a list of columns, or of the section itself. */
+static const sq_field *fields_of(const char *name)
+{
+    if (strcmp(name, "categorical") == 0) return sq__data_categorical_fields;
+    if (strcmp(name, "numeric") == 0) return sq__data_numeric_fields;
+    const sq_data_section *section = sq__config_section(name);
+    return section ? section->fields : NULL;
+}
+
+/* A list belongs to the section that its path names: "explode.into", "split.files.train"; the rest is its name there. */
+static const char *name_in_section(const sq_data_list *list, const char *section)
+{
+    const size_t length = strlen(section);
+    if (length == 0) return strchr(list->name, '.') ? NULL : list->name;
+    return strncmp(list->name, section, length) == 0 && list->name[length] == '.' ? list->name + length + 1 : NULL;
+}
+
+bool sq__data_option(const char *part, int index, sq_option_info *info)
+{
+    const sq_field *fields = fields_of(part);
+    const int count = sq__fields_count(fields);
+    if (!fields || index < 0) return false;
+    if (index < count) {
+        sq__field_info(&fields[index], info);
+        return true;
+    }
+    index -= count;
+    for (const sq_data_list *list = sq__data_lists; list->name; list++) {
+        const char *name = name_in_section(list, part);
+        if (!name || index-- > 0) continue;
+        *info = (sq_option_info){ .name = name, .help = list->help, .type = SQ_OPTION_TEXT, .default_text = "[]" };
+        return true;
+    }
+    return false;
+}

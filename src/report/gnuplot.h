@@ -31,7 +31,7 @@ void sq__plot_discard(sq_plot *plot);
 sq_status sq__plot_draw(const char *folder, const char *name, sq_error *error);
 
 /* The look of a model, the same in every figure: exact attention in ink, baselines grey and open, the others by colour, marker and dash,
- * distinct for 24 mechanisms; colours from Okabe and Ito's set for colour-blind readers. */
+ * distinct for 36 mechanisms; colours from Okabe and Ito's set for colour-blind readers. */
 typedef struct sq_plot_style { const char *colour; int point, dash; double width; } sq_plot_style;
 sq_plot_style sq__plot_style(const sq_comparison *comparison, int model);
 /* A plot with the legend at its right: room for the name of every model and `more` characters, and a row for each model and two more. */

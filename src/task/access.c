@@ -26,6 +26,7 @@ static const section *find_table(const char *name)
 
 sq_status sq_task_option(const char *name, int index, sq_option_info *info)
 {
+    if (strcmp(name, "data") == 0 || strncmp(name, "data.", 5) == 0) return sq__data_option(name[4] ? name + 5 : "", index, info) ? SQ_OK : SQ_NOT_FOUND;
     const section *table = find_table(name);
     if (!table || index < 0 || index >= sq__fields_count(table->fields)) return SQ_NOT_FOUND;
     sq__field_info(&table->fields[index], info);

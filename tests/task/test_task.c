@@ -144,14 +144,20 @@ static void options_for_help(void **state)
 {
     (void)state;
     sq_option_info info;
-    static const char *const sections[] = { "model", "train", "compare" };
-    for (int s = 0; s < 3; s++) {
+    static const char *const sections[] = { "model", "train", "compare", "data", "data.time", "data.explode", "data.target", "data.split" };
+    for (int s = 0; s < 8; s++) {
         int count = 0;
         for (; sq_task_option(sections[s], count, &info) == SQ_OK; count++) assert_true(info.name[0] && info.help[0] && info.default_text);
-        assert_true(count >= 5);
+        assert_true(count >= 4);
     }
     assert_int_equal(sq_task_option("nothing", 0, &info), SQ_NOT_FOUND);
     assert_int_equal(sq_task_option("model", -1, &info), SQ_NOT_FOUND);
+    assert_int_equal(sq_task_option("data.nothing", 0, &info), SQ_NOT_FOUND);
+    assert_int_equal(sq_task_option("data.split", 6, &info), SQ_OK);
+    assert_string_equal(info.name, "files.test");
+    assert_int_equal(sq_task_option("data.split", 7, &info), SQ_NOT_FOUND);
+    assert_int_equal(sq_task_option("data.categorical", 1, &info), SQ_OK);
+    assert_string_equal(info.name, "vocabulary");
 }
 
 static void lists(void **state)

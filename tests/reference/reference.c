@@ -10,6 +10,7 @@ static const reference_row *const rows[] = {
     &reference_performer,
     &reference_infinite_former,
     &reference_reformer,
+    &reference_sliding_window,
 };
 
 const reference_row *reference_find(const char *mechanism)

@@ -16,6 +16,7 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_infinite_former,
     &sq__attention_reformer,
     &sq__attention_sliding_window,
+    &sq__attention_sparse_transformer,
     NULL,
 };
 

@@ -10,5 +10,6 @@ extern const sq_attention_kind sq__attention_performer;
 extern const sq_attention_kind sq__attention_infinite_former;
 extern const sq_attention_kind sq__attention_reformer;
 extern const sq_attention_kind sq__attention_sliding_window;
+extern const sq_attention_kind sq__attention_sparse_transformer;
 
 #endif

@@ -12,30 +12,24 @@
  * Departs from the paper: a query that sees no key gives zeros. */
 #include "attention/engine/pattern.h"
 #include "attention/engine/window.h"
+#include "attention/sliding_window.h"
 #include "base/status.h"
-
-typedef struct window_config {
-    int64_t window, ahead, block;
-    bool circular;
-    double self_score;
-    char dilation[SQ_TEXT_FIELD_SIZE];
-} window_config;
 
 enum { LARGEST = 1 << 30 };
 
 static const sq_field fields[] = {
-    SQ_INT(window_config, window, "64", 0, LARGEST, "keys seen before the query's own position, in steps of the dilation"),
-    SQ_INT(window_config, ahead, "-1", -1, LARGEST, "keys seen after it, unless causal (-1: as many)"),
-    SQ_TEXT(window_config, dilation, "1", "distance between seen keys: one number, or one per head with commas between"),
-    SQ_INT(window_config, block, "0", 0, LARGEST, "see whole blocks of this many keys (0: a window around each query)"),
-    SQ_BOOL(window_config, circular, "false", "blocks before the first are the last ones, and the other way round (not causal)"),
-    SQ_FLOAT(window_config, self_score, "0", -1e9, 0, "score of a key at the query's own position (0: its product, as any other)"),
+    SQ_INT(sq_window_config, window, "64", 0, LARGEST, "keys seen before the query's own position, in steps of the dilation"),
+    SQ_INT(sq_window_config, ahead, "-1", -1, LARGEST, "keys seen after it, unless causal (-1: as many)"),
+    SQ_TEXT(sq_window_config, dilation, "1", "distance between seen keys: one number, or one per head with commas between"),
+    SQ_INT(sq_window_config, block, "0", 0, LARGEST, "see whole blocks of this many keys (0: a window around each query)"),
+    SQ_BOOL(sq_window_config, circular, "false", "blocks before the first are the last ones, and the other way round (not causal)"),
+    SQ_FLOAT(sq_window_config, self_score, "0", -1e9, 0, "score of a key at the query's own position (0: its product, as any other)"),
     SQ_FIELDS_END
 };
 
 static sq_status validate(const void *options, const sq_problem *p, sq_error *error)
 {
-    const window_config *config = options;
+    const sq_window_config *config = options;
     SQ_TRY(sq__dilation_check(config->dilation, p->H, "sliding-window", error));
     for (int64_t h = 0; h < p->H && config->block; h++)
         if (sq__dilation(config->dilation, h) != 1) return sq__fail(error, SQ_INVALID, "sliding-window: blocks have no dilation; expected dilation 1");
@@ -93,7 +87,7 @@ static void block_tile(const void *memory, int64_t index, void *scratch, sq_spar
 
 static int64_t blocks_for(int64_t rows, int64_t block) { return (rows + block - 1) / block; }
 
-static void set_blocks(context *c, const window_config *config, sq_sparse_pattern *pattern)
+static void set_blocks(context *c, const sq_window_config *config, sq_sparse_pattern *pattern)
 {
     sq_window *w = &c->window;
     const int64_t size = c->block = least(config->block, most(most(w->T, w->N), 1));
@@ -113,7 +107,7 @@ static void set_blocks(context *c, const window_config *config, sq_sparse_patter
 
 static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pattern)
 {
-    const window_config *config = at->config;
+    const sq_window_config *config = at->config;
     const int64_t ahead = at->problem->causal ? 0 : config->ahead < 0 ? config->window : config->ahead, all = at->T + at->N;
     context c = { .window = { at->T, at->N, least(config->window, all), least(ahead, all), sq__dilation(config->dilation, at->h) },
                   .causal = at->problem->causal };
@@ -132,13 +126,18 @@ static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pat
 
 /* ---- running ---- */
 
-static void sizes(const void *options, const sq_problem *p, sq_sizes *out) { sq__pattern_sizes(make, options, p, out); }
+static void sizes(const void *options, const sq_problem *p, sq_sizes *out)
+{
+    sq__pattern_sizes(make, options, p, out);
+    const size_t step = sq__window_state_bytes(options, p) ? sq__window_step_workspace(options, p) * (size_t)p->threads : 0;
+    if (step > out->forward_workspace) out->forward_workspace = step;
+}
 
 static double flops(const void *options, const sq_problem *p, sq_pass pass) { return sq__pattern_flops(make, options, p, pass); }
 
 static void open_head(sq_pattern_head *ready, const sq_run *run, const sq_head *head)
 {
-    const window_config *config = run->config;
+    const sq_window_config *config = run->config;
     sq__pattern_open(ready, make, run, head);
     ready->sparse.has_self_score = config->self_score != 0;
     ready->sparse.self_score = (float)config->self_score;
@@ -170,7 +169,8 @@ static void backward(const sq_run *run)
 
 const sq_attention_kind sq__attention_sliding_window = {
     .name = "sliding-window", .title = "keys nearby only", .paper = "arXiv:2004.05150", .cost = "O(n window) time, O(n) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED,
-    .fields = fields, .config_size = sizeof(window_config), .validate = validate, .sizes = sizes, .flops = flops,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM | SQ_CAN_ROTARY,
+    .fields = fields, .config_size = sizeof(sq_window_config), .validate = validate, .sizes = sizes, .flops = flops,
     .forward = forward, .backward = backward,
+    .state_bytes = sq__window_state_bytes, .state_reset = sq__window_state_reset, .step = sq__window_step,
 };

@@ -11,6 +11,7 @@ static const reference_row *const rows[] = {
     &reference_infinite_former,
     &reference_reformer,
     &reference_sliding_window,
+    &reference_sparse_transformer,
 };
 
 const reference_row *reference_find(const char *mechanism)

@@ -68,6 +68,7 @@ void sq__pattern_open(sq_pattern_head *ready, sq_pattern_fn make, const sq_run *
         .q = head->q, .k = head->k, .v = head->v, .q_row = head->q_row, .k_row = head->k_row, .v_row = head->v_row,
         .key_keep = head->key_keep, .pair_keep = head->pair_keep, .pair_row = p->N, .out = head->out, .out_row = head->out_row,
     };
+    if (sq__head_bias(run, head, &ready->bias)) ready->sparse.bias = &ready->bias;
     if (run->call->saved)
         ready->sparse.stats = (float *)run->call->saved + (head->b * p->H + head->h) * (int64_t)sq__sparse_stats_floats(p->T, NULL, SQ_SPARSE_MERGE);
 }

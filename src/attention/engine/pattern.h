@@ -3,6 +3,7 @@
 #ifndef SQ_ATTENTION_ENGINE_PATTERN_H
 #define SQ_ATTENTION_ENGINE_PATTERN_H
 
+#include "attention/engine/bias.h"
 #include "attention/engine/sparse.h"
 
 /* What a pattern may depend on. While sizes are asked T and N are the problem's and there is no run. */
@@ -27,6 +28,7 @@ double sq__pattern_flops(sq_pattern_fn make, const void *config, const sq_proble
 typedef struct sq_pattern_head {
     sq_sparse sparse;
     sq_sparse_pattern pattern;
+    sq_bias bias;
     void *workspace;
 } sq_pattern_head;
 void sq__pattern_open(sq_pattern_head *ready, sq_pattern_fn make, const sq_run *run, const sq_head *head);

@@ -157,6 +157,8 @@ static void hide_kept_out(const sparse_work *w, float *s)
 
 void sq__sparse_rules(const sparse_work *w, float *s)
 {
+    if (w->sparse->bias)
+        sq__bias_add(w->sparse->bias, s, w->width, &(sq_places){ w->queries, w->query, 0, 0 }, &(sq_places){ w->keys, w->key, 0, 0 });
     for_pieces(w, s, false);
     if (w->sparse->has_self_score) sq__sparse_set_self(w, s, (float)(w->sparse->self_score * DENSE_LOG2_E));
     for_pieces(w, s, true);

@@ -8,7 +8,6 @@
 
 #include "attention/engine/dense.h"
 
-typedef struct sq_bias sq_bias;
 
 enum { SQ_SPARSE_QUERIES = 64 };
 
@@ -58,7 +57,7 @@ typedef struct sq_sparse {
     int64_t pair_row;
     bool has_self_score;                /* a pair whose query row is its key row gets self_score (scaled, natural log units) unless another rule hides it; no gradient passes */
     float self_score;
-    const sq_bias *bias;                /* by query row - key row; NULL: none */
+    const sq_bias *bias;                /* by key row - query row; NULL: none */
     float *out;                         /* [T,M] */
     int64_t out_row;
     float *stats;                       /* sq__sparse_stats_floats, kept for backward; NULL in a forward nobody differentiates */

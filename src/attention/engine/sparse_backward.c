@@ -91,6 +91,9 @@ static void chunk(backward *b)
     const sq_sparse *sparse = w->sparse;
     w->kernels->softmax_tile_backward(b->p, b->ds, w->padded, w->width, b->max, b->log_sum, b->delta, sparse->scale);
     if (sparse->has_self_score) sq__sparse_set_self(w, b->ds, 0);
+    if (sparse->bias)
+        sq__bias_gradient(sparse->bias, b->ds, w->width, 1 / sparse->scale, &(sq_places){ w->queries, w->query, 0, 0 },
+                          &(sq_places){ w->keys, w->key, 0, 0 });
     sq__block_run(&w->products.dvalues, b->p, b->dout, b->dv);
     sq__block_run(&w->products.dkeys, b->ds, b->q, b->dk);
     sq__block_run(&w->products.dqueries, b->k, b->ds, b->dq_t);

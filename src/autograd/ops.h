@@ -15,6 +15,7 @@
     X(concatenate) X(slice) X(reshape) X(transpose) X(prepend)             /* shape.c */           \
     X(sum) X(pool) X(pool_max)                                             /* pooling.c */         \
     X(attention)                                                           /* attention.c */       \
+    X(rotary)                                                              /* rotary.c */          \
     X(gru)                                                                 /* recurrent.c */       \
     X(cross_entropy) X(smoothed_divergence) X(regression)                  /* loss.c */
 

@@ -100,6 +100,9 @@ sq_var *sq__sum(sq_tape *tape, sq_var *x);                                      
 typedef enum sq_pooling { SQ_POOL_MEAN, SQ_POOL_LAST, SQ_POOL_CLASS, SQ_POOL_MAX } sq_pooling;   /* class: row 0 */
 sq_var *sq__pool(sq_tape *tape, sq_var *x, const int32_t *lengths, sq_pooling pooling);
 
+/* The first `heads` pieces of D numbers in each row of x [B,T,W] turned by their position t (arXiv:2104.09864). */
+sq_var *sq__rotary(sq_tape *tape, sq_var *x, int64_t heads, int64_t D);
+
 /* Attention by a plan. q [B,T,H*D], k [B,N,Hk*D], v [B,N,Hk*M] -> [B,T,H*M]; q or k NULL where the mechanism ignores it. tensors: one
  * variable per mechanism tensor; inputs: one per further input, [B, T or N, H*width].
  * auxiliary (may be NULL) receives a scalar variable: the mechanism's regulariser. Borrows plan and lengths until reset. */

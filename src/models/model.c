@@ -10,10 +10,12 @@
 static const char *const kinds[] = { "encoder", "gru", NULL };
 static const char *const norms[] = { "pre", "post", NULL };
 static const char *const activations[] = { "gelu", "relu", NULL };
-static const char *const positions[] = { "learned", "sinusoidal", "none", NULL };
+static const char *const positions[] = { "learned", "sinusoidal", "none", "rotary", NULL };
+static const char *const biases[] = { "none", "alibi", "relative", NULL };   /* sq_bias_kind */
 static const char *const poolings[] = { "mean", "last", "class", NULL };
 enum { ENCODER, GRU };
 enum { PRE, POST };
+enum { ROTARY = 3 };                   /* of positions; the others are sq_positions */
 enum { BY_MEAN, BY_LAST, BY_CLASS };
 
 const sq_field sq__model_fields[] = {
@@ -25,7 +27,11 @@ const sq_field sq__model_fields[] = {
     SQ_INT(sq_model_config, feed_forward, "0", 0, 1 << 20, "hidden width of the feed-forward part; 0: 4 width"),
     SQ_CHOICE(sq_model_config, norm, "pre", norms, "layer norm before each part, or after its residual sum"),
     SQ_CHOICE(sq_model_config, activation, "gelu", activations, "of the feed-forward part"),
-    SQ_CHOICE(sq_model_config, positions, "learned", positions, "position embedding of the encoder"),
+    SQ_CHOICE(sq_model_config, positions, "learned", positions,
+              "what tells the encoder where an event stands: an embedding, or rotary: queries and keys turned by their positions"),
+    SQ_CHOICE(sq_model_config, position_bias, "none", biases,
+              "added to attention scores by distance: alibi (a slope per head) or relative (a trained number per head and distance)"),
+    SQ_INT(sq_model_config, bias_distance, "128", 1, 1 << 20, "relative: events farther apart share the bias of this distance"),
     SQ_CHOICE(sq_model_config, pooling, "mean", poolings, "how the encoder's rows become one: mean, last event, or an extra class token"),
     SQ_BOOL(sq_model_config, causal, "false", "an event sees earlier ones only"),
     SQ_FLOAT(sq_model_config, dropout, "0.1", 0, 0.99, "of each part's output, and between recurrent layers"),
@@ -75,6 +81,9 @@ static sq_status create_encoder(sq_model *model, const sq_model_spec *spec, sq_e
                        .causal = c->causal,
                        .lengths = true,
                        .bias = true,
+                       .distance_bias = (sq_bias_kind)c->position_bias,
+                       .bias_distance = c->bias_distance,
+                       .rotary = c->positions == ROTARY,
                        .threads = spec->threads,
                        .seed = spec->seed },
         .feed_forward = c->feed_forward ? c->feed_forward : 4 * c->width,
@@ -118,9 +127,9 @@ static sq_status create_head(sq_model *model, int64_t classes, sq_error *error)
 static sq_status create(sq_model *model, const sq_model_spec *spec, sq_error *error)
 {
     const sq_model_config *c = &model->config;
-    const bool recurrent = c->kind == GRU;
+    const bool recurrent = c->kind == GRU, embedded = !recurrent && c->positions != ROTARY;
     if (spec->schema->class_count < 2) return sq__fail(error, SQ_INVALID, "the data has %d classes; expected at least 2", spec->schema->class_count);
-    SQ_TRY(sq__events_create(&model->events, &model->parameters, spec->schema, c->width, recurrent ? SQ_POSITIONS_NONE : (sq_positions)c->positions,
+    SQ_TRY(sq__events_create(&model->events, &model->parameters, spec->schema, c->width, embedded ? (sq_positions)c->positions : SQ_POSITIONS_NONE,
                              (float)c->embedding_dropout, error));
     if (recurrent)
         SQ_TRY(sq__gru_create(

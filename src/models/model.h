@@ -24,7 +24,9 @@ typedef struct sq_model_config {
     int64_t feed_forward;              /* 0: 4 width */
     int norm;                          /* "pre", "post" */
     int activation;                    /* "gelu", "relu" */
-    int positions;                     /* "learned", "sinusoidal", "none" */
+    int positions;                     /* "learned", "sinusoidal", "none", "rotary" */
+    int position_bias;                 /* sq_bias_kind: "none", "alibi", "relative" */
+    int64_t bias_distance;
     int pooling;                       /* "mean", "last", "class" */
     bool causal;
     double dropout;

@@ -135,6 +135,7 @@ static sq_status check(sq_attention_block_config *c, sq_error *error)
     if (!c->head_size && c->width % c->heads)
         return sq__fail(error, SQ_INVALID, "width is %lld; expected a multiple of the %lld heads (or give head_size)", (long long)c->width,
                         (long long)c->heads);
+    if (c->rotary && c->cross) return sq__fail(error, SQ_UNSUPPORTED, "rotary positions mean nothing between two sequences");
     if (!c->head_size) c->head_size = c->width / c->heads;
     if (!c->value_size) c->value_size = c->head_size;
     if (!c->key_width) c->key_width = c->width;
@@ -165,6 +166,7 @@ static sq_status create_plans(sq_attention_block *block, sq_error *error)
                                                   .global_tokens = c->global_tokens,
                                                   .bias = c->distance_bias,
                                                   .bias_distance = c->bias_distance,
+                                                  .rotary = c->rotary,
                                                   .layer = c->layer,
                                                   .threads = c->threads,
                                                   .seed = c->seed },
@@ -218,6 +220,13 @@ static const sq_attention *plan_for(const sq_attention_block *block, sq_tape *ta
     return plan;
 }
 
+/* Heads of queries and of keys, which stand first in a packed row. */
+static int64_t turned_heads(const sq_attention_block *block, const sq_attention *plan)
+{
+    const unsigned ignores = sq_attention_ignores(plan);
+    return block->config.heads * (!(ignores & SQ_READS_QUERY) + !(ignores & SQ_READS_KEY));
+}
+
 sq_var *sq__attention_block_run(const sq_attention_block *block, sq_tape *tape, const sq_attention_block_inputs *inputs)
 {
     sq_var *tensors[SQ_BLOCK_TENSORS], *further[SQ_BLOCK_INPUTS], *auxiliary = NULL;
@@ -232,6 +241,7 @@ sq_var *sq__attention_block_run(const sq_attention_block *block, sq_tape *tape, 
         in.v = sq__linear_run(&block->value, tape, inputs->values ? inputs->values : inputs->keys);
     } else {
         in.packed = sq__linear_run(&block->packed, tape, inputs->x);
+        if (block->config.rotary) in.packed = sq__rotary(tape, in.packed, turned_heads(block, plan), block->config.head_size);
     }
     for (int i = 0; i < block->input_count; i++)
         further[i] = sq__linear_run(&block->inputs[i], tape, block->config.cross && block->of_keys[i] ? inputs->keys : inputs->x);

@@ -29,6 +29,7 @@ typedef struct sq_attention_block_config {
     bool bias;                         /* of the projections */
     sq_bias_kind distance_bias;        /* of the scores */
     int64_t bias_distance;
+    bool rotary;                       /* queries and keys are turned by their positions; not for cross attention */
     int layer;                         /* 0-based */
     int threads;
     uint64_t seed;                     /* of the mechanism's draws while it runs */

@@ -32,6 +32,8 @@ BUILD(reshape, sq__multiply(tape, sq__reshape(tape, in[0], 2, (int64_t[]){ 5, 6 
 BUILD(transpose, sq__multiply(tape, sq__transpose(tape, in[0]), in[1]))
 BUILD(prepend, sq__prepend(tape, in[1], in[0]))
 BUILD(sum, sq__sum(tape, in[0]))
+BUILD(rotary, sq__rotary(tape, in[0], 2, 5))
+BUILD(rotary_twice_used, sq__add(tape, sq__rotary(tape, in[0], 3, 4), in[0]))
 
 static sq_var *feed_forward(sq_tape *tape, sq_var *const *in)
 {
@@ -162,6 +164,8 @@ static const gradient_case cases[] = {
     { CASE("mse", 1, S(IN(2, S(2, 3))), mse) },
     { CASE("l1", 1, S(RANGE(2, S(2, 3), 2, 4)), l1) },
     { CASE("smooth l1, inside", 1, S(RANGE(2, S(2, 3), 2, 4)), smooth_l1) },
+    { CASE("rotary, odd heads and more behind", 1, S(IN(3, S(2, 7, 13))), rotary) },
+    { CASE("rotary, gradient added", 1, S(IN(3, S(3, 4, 12))), rotary_twice_used) },
     { CASE("huber", 1, S(RANGE(2, S(2, 3), 2, 4)), huber) },
     { CASE("binary cross entropy", 1, S(RANGE(2, S(2, 3), -3, 3)), bce) },
 };

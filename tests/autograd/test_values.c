@@ -310,6 +310,32 @@ static void dropout(void **state)
     free(first);
 }
 
+/* Against the formula, and its point: the product of two turned rows depends on their distance alone. */
+static void rotary(void **state)
+{
+    (void)state;
+    enum { T = 70000, D = 5, W = 7 };
+    static float x[T * W];
+    float *row = draw("rotary", W, -1, 1);
+    for (int64_t t = 0; t < T; t++) memcpy(x + t * W, row, W * sizeof *x);
+    const float *y = sq__rotary(tape, input(x, 3, 1, T, W), 1, D)->value;
+    for (int64_t t = 0; t < T; t += 997) {
+        for (int i = 0; i < D / 2; i++) {
+            const double a = (double)t * pow(10000, -2.0 * i / D), c = cos(a), s = sin(a);
+            assert_close(y[t * W + 2 * i], row[2 * i] * c - row[2 * i + 1] * s, 5e-7);
+            assert_close(y[t * W + 2 * i + 1], row[2 * i] * s + row[2 * i + 1] * c, 5e-7);
+        }
+        for (int i = D - D % 2; i < W; i++) assert_true(y[t * W + i] == row[i]);
+    }
+    double near = 0, far = 0;
+    for (int i = 0; i < D; i++) {
+        near += y[3 * W + i] * y[10 * W + i];
+        far += y[60003 * W + i] * y[60010 * W + i];
+    }
+    assert_close(near, far, 2e-6);
+    free(row);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(recurrent, make_tape, drop_tape),
         cmocka_unit_test_setup_teardown(losses, make_tape, drop_tape),
         cmocka_unit_test_setup_teardown(shapes_and_pooling, make_tape, drop_tape),
+        cmocka_unit_test_setup_teardown(rotary, make_tape, drop_tape),
         cmocka_unit_test_setup_teardown(dropout, make_tape, drop_tape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,13 +6,16 @@
 enum { CLASSES = 3 };
 static const int32_t lengths[4] = { 9, 4, 7, 1 };
 
-typedef struct variant { const char *name, *mechanism; sq_option option; int kind, norm, pooling, positions, activation; bool causal; } variant;
+typedef struct variant { const char *name, *mechanism; sq_option option; int kind, norm, pooling, positions, activation, bias; bool causal; } variant;
 
 static const variant variants[] = {
     { .name = "pre, mean", .mechanism = "softmax" },
     { .name = "post, last, causal", .mechanism = "softmax", .norm = 1, .pooling = 1, .causal = true, .activation = 1 },
     { .name = "class token, sinusoidal", .mechanism = "softmax", .pooling = 2, .positions = 1 },
     { .name = "no positions", .mechanism = "softmax", .positions = 2 },
+    { .name = "rotary, class token", .mechanism = "softmax", .positions = 3, .pooling = 2 },
+    { .name = "alibi, causal", .mechanism = "softmax", .positions = 2, .bias = 1, .causal = true },
+    { .name = "relative bias", .mechanism = "softmax", .positions = 2, .bias = 2 },
     { .name = "linformer", .mechanism = "linformer" },
     { .name = "performer", .mechanism = "performer", .option = { "features", "256" } },
     { .name = "infinite-former", .mechanism = "infinite-former" },
@@ -28,6 +31,8 @@ static sq_model_config config_of(const variant *v)
     config.pooling = v->pooling;
     config.positions = v->positions;
     config.activation = v->activation;
+    config.position_bias = v->bias;
+    config.bias_distance = 5;
     config.causal = v->causal;
     return config;
 }
@@ -246,6 +251,12 @@ static void what_cannot_be(void **state)
     refused(&config, "linformer", &toy_schema, "linformer cannot do 'causal'");
     config.pooling = 2;
     refused(&config, "softmax", &toy_schema, "class token");
+    config = toy_config();
+    config.positions = 3;
+    refused(&config, "linformer", &toy_schema, "linformer cannot do 'rotary'");
+    config = toy_config();
+    config.position_bias = 1;
+    refused(&config, "performer", &toy_schema, "performer cannot do 'bias'");
     config = toy_config();
     config.heads = 3;
     refused(&config, "softmax", &toy_schema, "multiple of the 3 heads");

@@ -71,19 +71,6 @@ static sq_status plan(sq_comparing *c, sq_error *error)
 
 /* ---- its folder ---- */
 
-static sq_status write_text(const char *folder, const char *name, const char *text, sq_error *error)
-{
-    sq_output *output;
-    char *path = sq__path_join(folder, name);
-    sq_status status = path ? sq__output_open(&output, path, error) : sq__no_memory(error);
-    if (status == SQ_OK) {
-        fputs(text, sq__output_stream(output));
-        status = sq__output_commit(&output, error);
-    }
-    sq__free(path);
-    return status;
-}
-
 static sq_status open_folder(sq_comparing *c, const char *yaml, sq_error *error)
 {
     char *store = sq__path_join(c->folder, "runs.db"), *config = sq__path_join(c->folder, "config.yaml"), *runs = sq__path_join(c->folder, "runs");
@@ -92,7 +79,7 @@ static sq_status open_folder(sq_comparing *c, const char *yaml, sq_error *error)
         status = sq__fail(error, SQ_INVALID, "%s: holds results already; go on from them with resume, or name another folder", c->folder);
     if (status == SQ_OK) status = sq__make_folders(runs, error);
     if (status == SQ_OK) status = sq__store_open(&c->store, store, error);
-    if (status == SQ_OK) status = write_text(c->folder, "config.yaml", yaml, error);
+    if (status == SQ_OK) status = sq__file_write(config, yaml, error);
     sq__free(store);
     sq__free(config);
     sq__free(runs);

@@ -83,13 +83,7 @@ sq_status sq__sweep_cache_write(const char *folder, const char *mechanism, const
         text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
     json_decref(entry);
     json_decref(root);
-    sq_output *output;
-    sq_status status = text && path ? sq__output_open(&output, path, error) : sq__no_memory(error);
-    if (status == SQ_OK) {
-        fputs(text, sq__output_stream(output));
-        putc('\n', sq__output_stream(output));
-        status = sq__output_commit(&output, error);
-    }
+    const sq_status status = text && path ? sq__file_write(path, text, error) : sq__no_memory(error);
     sq__free(path);
     free(text);
     return status;

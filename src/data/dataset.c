@@ -4,6 +4,14 @@
 #include "data/dataset_build.h"
 #include "subquad/task.h"
 
+sq_status sq__dataset_tick(const sq_dataset_options *options, double fraction, int64_t rows, sq_error *error)
+{
+    if (!options) return SQ_OK;
+    if (options->stop && *options->stop) return sq__fail(error, SQ_INTERRUPTED, "interrupted while reading");
+    if (options->progress) options->progress(options->user, fraction, rows);
+    return SQ_OK;
+}
+
 sq_status sq__dataset_allocate(sq_dataset *dataset, int64_t examples, size_t id_bytes, sq_error *error)
 {
     dataset->start = sq__alloc_array((size_t)examples, sizeof *dataset->start);

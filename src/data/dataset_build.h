@@ -9,6 +9,8 @@
 sq_status sq__dataset_events(sq_dataset *dataset, const sq_data_config *config, const sq_dataset_options *options, sq_error *error);
 sq_status sq__dataset_text(sq_dataset *dataset, const sq_data_config *config, const sq_dataset_options *options, sq_error *error);
 
+/* While rows are read: tells how far that is, and obeys the stop. */
+sq_status sq__dataset_tick(const sq_dataset_options *options, double fraction, int64_t rows, sq_error *error);
 /* start, length, label, id for so many examples, and id_texts of so many bytes. */
 sq_status sq__dataset_allocate(sq_dataset *dataset, int64_t examples, size_t id_bytes, sq_error *error);
 /* split_of[example]; NULL: all in TEST. */

@@ -112,12 +112,9 @@ static sq_status read_row(reading *r, sq_error *error)
     return SQ_OK;
 }
 
-static sq_status tick(reading *r, double files_done, double file_share, sq_error *error)
+static sq_status tick(const reading *r, double files_done, double file_share, sq_error *error)
 {
-    if (!r->options) return SQ_OK;
-    if (r->options->stop && *r->options->stop) return sq__fail(error, SQ_INTERRUPTED, "interrupted while reading");
-    if (r->options->progress) r->options->progress(r->options->user, files_done + file_share * sq__table_progress(r->table), r->rows);
-    return SQ_OK;
+    return sq__dataset_tick(r->options, files_done + file_share * sq__table_progress(r->table), r->rows, error);
 }
 
 /* A folder of texts has columns of its own: id, text, label. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "data/dataset_build.h"
 #include "data/table.h"
 
 enum { TICK = 1 << 14, SHOWN = 60 };
@@ -280,12 +281,9 @@ static sq_status keep_row(reading *r, sq_error *error)
 
 /* ---- files ---- */
 
-static sq_status tick(reading *r, double files_done, double file_share, sq_error *error)
+static sq_status tick(const reading *r, double files_done, double file_share, sq_error *error)
 {
-    if (!r->options) return SQ_OK;
-    if (r->options->stop && *r->options->stop) return sq__fail(error, SQ_INTERRUPTED, "interrupted while reading");
-    if (r->options->progress) r->options->progress(r->options->user, files_done + file_share * sq__table_progress(r->table), r->rows);
-    return SQ_OK;
+    return sq__dataset_tick(r->options, files_done + file_share * sq__table_progress(r->table), r->rows, error);
 }
 
 static sq_status read_rows(reading *r, double files_done, double file_share, sq_error *error)

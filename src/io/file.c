@@ -221,3 +221,13 @@ sq_status sq__output_commit(sq_output **output, sq_error *error)
     output_free(output);
     return SQ_OK;
 }
+
+sq_status sq__file_write(const char *path, const char *text, sq_error *error)
+{
+    sq_output *output;
+    SQ_TRY(sq__output_open(&output, path, error));
+    const size_t size = strlen(text);
+    fputs(text, sq__output_stream(output));
+    if (size > 0 && text[size - 1] != '\n') putc('\n', sq__output_stream(output));
+    return sq__output_commit(&output, error);   /* a write that failed is found there */
+}

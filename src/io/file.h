@@ -11,6 +11,8 @@ FILE *sq__output_stream(sq_output *output);
 sq_status sq__output_commit(sq_output **output, sq_error *error);   /* flush, fsync, rename, sync folder; frees */
 void sq__output_discard(sq_output **output);                        /* removes the temporary file; NULL allowed */
 
+/* A whole text, its last line ended. */
+sq_status sq__file_write(const char *path, const char *text, sq_error *error);
 sq_status sq__file_read(const char *path, char **text, size_t *size, sq_error *error);   /* NUL-terminated; sq__free */
 sq_status sq__make_folders(const char *path, sq_error *error);      /* like mkdir -p */
 bool sq__file_exists(const char *path);

@@ -70,13 +70,7 @@ sq_status sq__result_write(const char *path, const sq_run_result *result, const 
     char *text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     json_decref(object);
     if (!text) return sq__no_memory(error);
-    sq_output *output = NULL;
-    sq_status status = sq__output_open(&output, path, error);
-    if (status == SQ_OK) {
-        fputs(text, sq__output_stream(output));
-        fputc('\n', sq__output_stream(output));
-        status = sq__output_commit(&output, error);
-    }
+    const sq_status status = sq__file_write(path, text, error);
     free(text);
     return status;
 }

@@ -83,10 +83,7 @@ void sq__run_folder_close(sq_run_folder *folder)
 
 sq_status sq__run_folder_describe(const sq_run_folder *folder, const char *config_yaml, const sq_schema *schema, sq_error *error)
 {
-    sq_output *output;
-    SQ_TRY(sq__output_open(&output, folder->config, error));
-    fputs(config_yaml ? config_yaml : "", sq__output_stream(output));
-    SQ_TRY(sq__output_commit(&output, error));
+    SQ_TRY(sq__file_write(folder->config, config_yaml ? config_yaml : "", error));
     return sq__schema_save(schema, folder->schema, error);
 }
 

@@ -82,6 +82,21 @@ static void written_then_replaced(void **state)
     assert_int_equal(entries(), 1);
 }
 
+static void a_whole_text(void **state)
+{
+    (void)state;
+    sq_error error;
+    assert_int_equal(sq__file_write(in_folder("a"), "one\ntwo", &error), SQ_OK);
+    assert_holds(in_folder("a"), "one\ntwo\n");
+    assert_int_equal(sq__file_write(in_folder("a"), "three\n", &error), SQ_OK);
+    assert_holds(in_folder("a"), "three\n");
+    assert_int_equal(sq__file_write(in_folder("a"), "", &error), SQ_OK);
+    assert_holds(in_folder("a"), "");
+    assert_int_equal(sq__file_write("/dev/full", "text", &error), SQ_IO);
+    assert_int_equal(sq__file_write(in_folder("absent/a"), "text", &error), SQ_IO);
+    assert_int_equal(entries(), 1);
+}
+
 static void discarded_leaves_the_old(void **state)
 {
     (void)state;
@@ -260,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(written_then_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_whole_text, setup, teardown),
         cmocka_unit_test_setup_teardown(discarded_leaves_the_old, setup, teardown),
         cmocka_unit_test_setup_teardown(full_disk_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(devices_are_written_in_place, setup, teardown),

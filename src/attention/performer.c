@@ -129,22 +129,60 @@ static sq_status performer_tensor_init(const void *data, const sq_problem *p, in
     return SQ_OK;
 }
 
-/* ---- sizes ---- */
+/* ---- one head ---- */
 
-static size_t per_thread(const sq_performer_config *config, const sq_problem *p, sq_pass pass)
+static bool as_exponents(const sq_performer_rule *rule, const sq_problem *p)
 {
-    const int64_t F = sq__performer_features(config, p->D);
-    const size_t state = pass == SQ_FORWARD ? sq__linear_state_floats(F, p->M) * sizeof(float) : 0;
-    return sq__linear_workspace(F, p->M, p->causal, pass) + state;
+    return rule->exponents || (rule->kernel == SQ_PERFORMER_SOFTMAX && !rule->projected && !p->causal);
 }
 
-static void performer_sizes(const void *data, const sq_problem *p, sq_sizes *sizes)
+static sq_linear_rule rule_of(const void *data, const sq_problem *p)
 {
     const sq_performer_config *config = data;
-    const size_t state = p->causal ? 0 : sq__linear_state_floats(sq__performer_features(config, p->D), p->M);
-    sizes->forward_workspace = per_thread(config, p, SQ_FORWARD) * (size_t)p->threads;
-    sizes->backward_workspace = per_thread(config, p, SQ_BACKWARD) * (size_t)p->threads;
-    sizes->saved = (sq__align_up((size_t)(p->B * p->H * p->T) * sizeof(float)) + (size_t)(p->B * p->H) * state * sizeof(float));
+    const sq_performer_rule *rule = sq__performer_rule(config->convention, config->kernel, config->project);
+    const bool exponents = as_exponents(rule, p), stabilised = !exponents && rule->stabiliser != SQ_STABILISER_NONE;
+    sq_linear_rule linear = { .F = sq__performer_features(config, p->D), .exponents = exponents, .normalised = exponents && !config->project,
+                              .denominator = rule->denominator, .streams = !stabilised, .masked_count = stabilised };
+    if (p->causal) linear.denominator.per_feature = (float)rule->causal_per_feature;
+    return linear;
+}
+
+static sq_linear_map map_of(const sq_run *run, const sq_head *head, int64_t position, void *context, float *scratch)
+{
+    const sq_performer_config *config = run->config;
+    const sq_problem *p = run->problem;
+    const sq_performer_rule *rule = sq__performer_rule(config->convention, config->kernel, config->project);
+    const int64_t m = sq__performer_directions(config, p->D);
+    sq_performer_map *map = context;
+    (void)position;
+    *map = (sq_performer_map){
+        .rule = rule, .kernels = run->kernels, .kernel = (sq_performer_kernel)config->kernel, .project = config->project,
+        .exponents = as_exponents(rule, p),
+        .stabilize = config->stabilize || rule->convention != SQ_PERFORMER_IDIAP, .accumulate = head->accumulate,
+        .D = p->D, .m = m, .F = sq__performer_features(config, p->D), .root = rule->scaled ? sqrtf(p->scale) : 1,
+        .W = config->project ? run->call->tensors[0] + (config->per_head ? head->h * m * p->D : 0) : NULL,
+    };
+    map->side[SQ_LINEAR_QUERIES] = (struct sq_performer_side){
+        .x = head->q, .dx = head->dq, .rows = head->T, .x_row = head->q_row, .dx_row = head->dq_row };
+    map->side[SQ_LINEAR_KEYS] = (struct sq_performer_side){
+        .x = head->k, .dx = head->dk, .rows = head->N, .x_row = head->k_row, .dx_row = head->dk_row };
+    sq__performer_map_prepare(map, scratch);
+    return sq__performer_linear_map(map);
+}
+
+static void finish(const sq_run *run, const sq_head *head, void *context)
+{
+    (void)run, (void)head;
+    sq__performer_map_finish(context);
+}
+
+static const sq_linear_mechanism mechanism = { .context_bytes = sizeof(sq_performer_map), .rule = rule_of, .map = map_of, .finish = finish };
+
+/* ---- sizes ---- */
+
+static void performer_sizes(const void *config, const sq_problem *p, sq_sizes *sizes)
+{
+    sq__linear_heads_sizes(&mechanism, config, p, sizes);
 }
 
 /* The map is a product with W for every row, twice in backward: u again and the way back; causal finds u once more. */
@@ -153,82 +191,19 @@ static double performer_flops(const void *data, const sq_problem *p, sq_pass pas
     const sq_performer_config *config = data;
     const double m = config->project ? (double)sq__performer_directions(config, p->D) : 0, rows = (double)(p->T + p->N);
     const double map = 2 * rows * m * (double)p->D * (pass == SQ_FORWARD ? 1 : p->causal ? 3 : 2);
-    return (double)(p->B * p->H) * (map + sq__linear_flops(p->T, p->N, sq__performer_features(config, p->D), p->M, p->causal, pass));
+    return (double)(p->B * p->H) * map + sq__linear_heads_flops(&mechanism, config, p, pass);
 }
 
-/* ---- one head ---- */
-
-static sq_performer_map map_of(const sq_run *run, const sq_head *head)
-{
-    const sq_performer_config *config = run->config;
-    const sq_problem *p = run->problem;
-    const sq_performer_rule *rule = sq__performer_rule(config->convention, config->kernel, config->project);
-    const int64_t m = sq__performer_directions(config, p->D);
-    sq_performer_map map = {
-        .rule = rule, .kernels = run->kernels, .kernel = (sq_performer_kernel)config->kernel, .project = config->project,
-        .exponents = rule->exponents || (rule->kernel == SQ_PERFORMER_SOFTMAX && !rule->projected && !p->causal),
-        .stabilize = config->stabilize || rule->convention != SQ_PERFORMER_IDIAP, .accumulate = head->accumulate,
-        .D = p->D, .m = m, .F = sq__performer_features(config, p->D), .root = rule->scaled ? sqrtf(p->scale) : 1,
-        .W = config->project ? run->call->tensors[0] + (config->per_head ? head->h * m * p->D : 0) : NULL,
-    };
-    map.side[SQ_LINEAR_QUERIES] = (struct sq_performer_side){
-        .x = head->q, .dx = head->dq, .rows = head->T, .x_row = head->q_row, .dx_row = head->dq_row };
-    map.side[SQ_LINEAR_KEYS] = (struct sq_performer_side){
-        .x = head->k, .dx = head->dk, .rows = head->N, .x_row = head->k_row, .dx_row = head->dk_row };
-    return map;
-}
-
-static sq_linear linear_of(const sq_run *run, const sq_head *head, sq_performer_map *map, float *state)
-{
-    const sq_problem *p = run->problem;
-    const sq_performer_rule *rule = map->rule;
-    const int64_t index = head->b * p->H + head->h;
-    sq_linear linear = {
-        .T = head->T, .N = head->N, .F = map->F, .M = p->M, .causal = p->causal, .exponents = map->exponents,
-        .normalised = map->exponents && !map->project, .denominator = rule->denominator, .map = sq__performer_linear_map(map),
-        .v = head->v, .v_row = head->v_row, .key_keep = head->key_keep, .out = head->out, .out_row = head->out_row,
-    };
-    if (p->causal) linear.denominator.per_feature = (float)rule->causal_per_feature;
-    if (run->call->saved) {
-        linear.rows = (float *)run->call->saved + index * p->T;
-        const size_t rows = sq__align_up((size_t)(p->B * p->H * p->T) * sizeof(float));
-        if (!p->causal) state = (float *)((char *)run->call->saved + rows) + (size_t)index * sq__linear_state_floats(map->F, p->M);
-    }
-    sq__linear_state_place(&linear.state, state, map->F, p->M);
-    return linear;
-}
-
-/* ---- forward ---- */
-
-static void forward_head(const sq_run *run, const sq_head *head)
-{
-    sq_performer_map map = map_of(run, head);
-    float *state = head->workspace, *scratch = state + sq__linear_state_floats(map.F, run->problem->M);
-    sq_linear linear = linear_of(run, head, &map, state);
-    sq__performer_map_prepare(&map, scratch);
-    sq__linear_forward(&linear, run->kernels, scratch);
-}
+/* ---- forward, backward, step ---- */
 
 static void performer_forward(const sq_run *run)
 {
-    sq__for_heads(run, per_thread(run->config, run->problem, SQ_FORWARD), forward_head);
-}
-
-/* ---- backward ---- */
-
-static void backward_head(const sq_run *run, const sq_head *head)
-{
-    sq_performer_map map = map_of(run, head);
-    const sq_linear linear = linear_of(run, head, &map, head->workspace);
-    const sq_linear_gradients gradients = { head->dout, head->dv, head->dout_row, head->dv_row, head->accumulate };
-    sq__performer_map_prepare(&map, head->workspace);
-    sq__linear_backward(&linear, &gradients, run->kernels, head->workspace);
-    sq__performer_map_finish(&map);
+    sq__linear_heads_forward(&mechanism, run);
 }
 
 static void performer_backward(const sq_run *run)
 {
-    sq__for_heads(run, per_thread(run->config, run->problem, SQ_BACKWARD), backward_head);
+    sq__linear_heads_backward(&mechanism, run);
 }
 
 const sq_attention_kind sq__attention_performer = {

@@ -2,7 +2,7 @@
 #ifndef SQ_ATTENTION_PERFORMER_H
 #define SQ_ATTENTION_PERFORMER_H
 
-#include "attention/engine/linear.h"
+#include "attention/engine/linear_heads.h"
 
 typedef enum sq_performer_kernel { SQ_PERFORMER_SOFTMAX, SQ_PERFORMER_HYPERBOLIC, SQ_PERFORMER_TRIGONOMETRIC, SQ_PERFORMER_GAUSSIAN,
                                    SQ_PERFORMER_RELU } sq_performer_kernel;

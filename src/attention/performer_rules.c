@@ -3,10 +3,10 @@
 
 #include <math.h>
 
-#define PLAIN { 0, 0, -1, 0, -INFINITY }
-#define LIFTED { 0, 0, 1e-6f, 2e-6f, -INFINITY }      /* d + 2e-6 where |d| <= 1e-6 */
-#define ADDED { 1e-6f, 0, -1, 0, -INFINITY }          /* d + 1e-6 */
-#define FLOORED { 0, 0, -1, 0, 1e-2f }                /* max(d, 1e-2) */
+#define PLAIN { 0, 0, -1, 0, -INFINITY, false }
+#define LIFTED { 0, 0, 1e-6f, 2e-6f, -INFINITY, false }      /* d + 2e-6 where |d| <= 1e-6 */
+#define ADDED { 1e-6f, 0, -1, 0, -INFINITY, false }          /* d + 1e-6 */
+#define FLOORED { 0, 0, -1, 0, 1e-2f, false }                /* max(d, 1e-2) */
 
 static const sq_performer_rule rules[] = {
     { .convention = SQ_PERFORMER_PAPER, .kernel = SQ_PERFORMER_SOFTMAX, .projected = true, .exponents = true, .scaled = true, .denominator = PLAIN },

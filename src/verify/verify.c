@@ -11,6 +11,8 @@ static const family families[] = {
     { "mha", sq__family_mha, { true, 1e-5, 1e-5, 1e-6 } },
     { "linformer", sq__family_linformer, { true, 5e-5, 2e-5, 1e-6 } },
     { "performer", sq__family_performer, { true, 1e-5, 3e-5, 1e-6 } },
+    { "linear_attention", sq__family_linear, { true, 7e-6, 5e-5, 1e-6 } },
+    { "causal_linear", sq__family_linear, { .fixed = false } },
     { "infinite-former", sq__family_infinite_former, { .fixed = false } },
     { "reformer_lsh", sq__family_reformer, { true, 1e-5, 1e-5, 1e-6 } },
     { "transformer-block", sq__family_block, { .fixed = false } },

@@ -8,6 +8,7 @@ static const reference_row *const rows[] = {
     &reference_softmax_row,
     &reference_linformer,
     &reference_performer,
+    &reference_linear,
     &reference_infinite_former,
     &reference_reformer,
     &reference_sliding_window,

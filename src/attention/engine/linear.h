@@ -1,6 +1,7 @@
 /* Linear-state engine: attention whose weights are products of features, in O((T + N) F M) time and O(chunk F + F M) memory.
  *   out_i = (Q'_i S_i) / den(Q'_i . z_i),   S_i = sum_j K'_j' v_j  [F,M],   z_i = sum_j K'_j  [F]
  * over all visible keys, or over visible keys j <= i (causal: chunks with dense masked products inside, the state between).
+ * With decay, S_i = g_i S_i-1 + K'_i' v_i and z_i likewise: the state forgets.
  * Features come chunk by chunk from a map; T x F or N x F is never held. Keys that are masked contribute nothing; a row that
  * sees no key gives zeros and takes and gives no gradient.
  *
@@ -13,7 +14,7 @@
  * Backward mirrors this: queries are absorbed from the last to the first with exponents log Q' - log(denominator), so that
  * their references, too, are found on the way and every weight is a probability.
  *
- * Used by Performer; any feature map fits. Decay between chunks belongs into the rescaling of the state (linear_state.c).
+ * Mechanisms that are one such scan for each head go through linear_heads.h.
  */
 #ifndef SQ_ATTENTION_ENGINE_LINEAR_H
 #define SQ_ATTENTION_ENGINE_LINEAR_H
@@ -31,10 +32,10 @@ typedef struct sq_linear_map {
     void (*backward)(void *context, sq_linear_side side, int64_t first, int64_t rows, const float *f, float *df);
 } sq_linear_map;
 
-/* den(d) = d + per_feature * sum_r Q'_ir + add;  then, where |den| <= threshold, + lift;  then at least floor, whose side is flat.
- * Maps of values only: with exponents den(d) = d. A denominator of 0 gives zeros. */
-typedef struct sq_linear_denominator { float add, per_feature, threshold, lift, floor; } sq_linear_denominator;
-#define SQ_LINEAR_PLAIN ((sq_linear_denominator){ 0, 0, -1, 0, -INFINITY })
+/* den(d) = d + per_feature * sum_r Q'_ir + add;  then, where |den| <= threshold, + lift;  then |den| if magnitude;  then at least
+ * floor, whose side is flat. Maps of values only: with exponents den(d) = d. A denominator of 0 gives zeros. */
+typedef struct sq_linear_denominator { float add, per_feature, threshold, lift, floor; bool magnitude; } sq_linear_denominator;
+#define SQ_LINEAR_PLAIN ((sq_linear_denominator){ 0, 0, -1, 0, -INFINITY, false })
 
 /* S [F,M] and z [F] of the keys absorbed so far; with exponents each feature r is divided by exp(reference[r]), and
  * reference is -inf until a visible key comes. z starts at the denominator's per_feature. */
@@ -44,6 +45,10 @@ typedef struct sq_linear {             /* one head */
     int64_t T, N, F, M;
     bool causal, exponents;
     bool normalised;                   /* exponents, not causal: each feature's keys sum to one (softmax over the keys) */
+    float gain;                        /* normalised: out is multiplied by it; 0: 1 */
+    int64_t bucket;                    /* values, causal: more than 1: a row sees all keys of earlier buckets of this many rows and none of its own */
+    bool continued;                    /* forward, causal: go on from what state holds */
+    const float *log_decay;            /* values, causal, no per_feature: [N] log g_j <= 0; masked keys do not decay. NULL: g = 1 */
     sq_linear_denominator denominator;
     sq_linear_map map;
     const float *v;                    /* [N,M] */
@@ -61,6 +66,7 @@ typedef struct sq_linear_gradients {
     float *dv;                         /* [N,M] */
     int64_t dout_row, dv_row;
     bool accumulate;                   /* dv is added to (grouped heads), else overwritten */
+    float *dlog_decay;                 /* [max(T,N)]; with log_decay. Overwritten, also used on the way */
 } sq_linear_gradients;
 
 #define SQ_LINEAR_CHUNK 128

@@ -4,22 +4,26 @@
 #include "attention/engine/linear_state.h"
 #include "base/subnormal.h"
 
-typedef struct scratch { float *x, *y, *a, *shift; } scratch;
+typedef struct scratch { float *x, *y, *v, *a, *shift, *before, *temporary; double *decay; } scratch;   /* before: the state's part of the denominator; decay: L */
 
-static size_t cut_scratch(scratch *s, void *workspace, int64_t F, bool causal)
+static size_t cut_scratch(scratch *s, void *workspace, int64_t F, int64_t M, bool causal)
 {
     sq_cut cut = { workspace, 0 };
     s->x = sq__cut_floats(&cut, SQ_LINEAR_CHUNK * F);
     s->y = causal ? sq__cut_floats(&cut, SQ_LINEAR_CHUNK * F) : s->x;   /* not causal: keys first, then queries */
+    s->v = sq__cut_floats(&cut, SQ_LINEAR_CHUNK * M);
     s->a = causal ? sq__cut_floats(&cut, SQ_LINEAR_CHUNK * SQ_LINEAR_CHUNK) : NULL;
     s->shift = sq__cut_floats(&cut, SQ_LINEAR_CHUNK);
+    s->before = causal ? sq__cut_floats(&cut, SQ_LINEAR_CHUNK) : NULL;
+    s->decay = causal ? sq__cut(&cut, SQ_LINEAR_CHUNK * sizeof(double)) : NULL;
+    s->temporary = causal ? sq__cut_floats(&cut, SQ_LINEAR_CHUNK) : NULL;
     return cut.used;
 }
 
-size_t sq__linear_forward_scratch(int64_t F, bool causal)
+size_t sq__linear_forward_scratch(int64_t F, int64_t M, bool causal)
 {
     scratch s;
-    return cut_scratch(&s, NULL, F, causal);
+    return cut_scratch(&s, NULL, F, M, causal);
 }
 
 /* y [rows,F]; exponents: relative to the state's reference and each row's own largest, which shift receives. */
@@ -38,14 +42,16 @@ static float denominator(const sq_linear_denominator *rule, float d)
 {
     d += rule->add;
     if (fabsf(d) <= rule->threshold) d += rule->lift;
+    if (rule->magnitude) d = fabsf(d);
     return d > rule->floor ? d : rule->floor;
 }
 
 static void finish_row(const sq_linear *l, const sq_kernels *kernels, int64_t i, float d, float shift)
 {
+    const bool negative = l->denominator.magnitude && d < 0;   /* kept as the sign of rows */
     if (!l->exponents) d = denominator(&l->denominator, d);
     kernels->scale(l->out + i * l->out_row, d == 0 ? 0 : 1 / d, l->M);
-    if (l->rows) l->rows[i] = !l->exponents ? d : d == 0 ? INFINITY : shift + logf(d);
+    if (l->rows) l->rows[i] = !l->exponents ? (negative ? -d : d) : d == 0 ? INFINITY : shift + logf(d);
 }
 
 static void blank_rows(const sq_linear *l, int64_t first, int64_t rows)
@@ -61,41 +67,69 @@ static bool sees_nothing(const sq_linear *l)
     return l->exponents && l->state.reference[0] == -INFINITY;
 }
 
-/* Absorbs a chunk of keys; returns how many. */
-static int64_t absorb_keys(sq_linear *l, const sq_kernels *kernels, int64_t first, int64_t rows, float *x)
+/* Keys decay to the end of their chunk of `rows` rows, the state over all of it. */
+static void decay_keys(sq_linear *l, const sq_kernels *kernels, const scratch *s, int64_t rows, int64_t keys)
 {
+    sq__linear_decay_to(kernels, s->decay, s->decay[rows - 1], keys, l->F, s->x);
+    sq__linear_decay_state(&l->state, kernels, l->F, l->M, s->decay[rows - 1]);
+}
+
+/* Absorbs a chunk of keys from `first`, before `end`; returns how many. */
+static int64_t absorb_keys(sq_linear *l, const sq_kernels *kernels, const scratch *s, int64_t first, int64_t end)
+{
+    int64_t rows = end - first < SQ_LINEAR_CHUNK ? end - first : SQ_LINEAR_CHUNK;
     float top = 0;
-    sq__linear_keys(l, first, rows, x);
-    if (l->exponents) rows = sq__linear_settle(&l->state, kernels, l->F, l->M, x, rows, false, &top);
-    sq__linear_absorb(&l->state, kernels, l->F, l->M, x, rows, l->v + first * l->v_row, l->v_row, NULL);
-    if (l->exponents) sq__linear_follow(&l->state, kernels, l->F, l->M, x, rows, top);
+    sq__linear_keys(l, first, rows, s->x);
+    if (l->exponents) rows = sq__linear_settle(&l->state, kernels, l->F, l->M, s->x, rows, false, &top);
+    const sq_linear_values v = sq__linear_values(l, first, rows, s->v);
+    if (l->log_decay) {
+        sq__linear_load_decay(l, first, rows, s->decay);
+        decay_keys(l, kernels, s, rows, rows);
+    }
+    sq__linear_absorb(&l->state, kernels, l->F, l->M, s->x, rows, v.v, v.row, NULL);
+    if (l->exponents) sq__linear_follow(&l->state, kernels, l->F, l->M, s->x, rows, top);
     return rows;
 }
 
-/* S /= z, z = 1, reference += log z: softmax over the keys, feature by feature. */
+/* S *= gain/z, z = 1, reference += log z: softmax over the keys, feature by feature. */
 static void normalise(sq_linear *l, const sq_kernels *kernels)
 {
     for (int64_t r = 0; r < l->F; r++) {
-        kernels->scale(l->state.S + r * l->M, 1 / l->state.z[r], l->M);
+        kernels->scale(l->state.S + r * l->M, (l->gain != 0 ? l->gain : 1) / l->state.z[r], l->M);
         l->state.reference[r] += logf(l->state.z[r]);
         l->state.z[r] = 1;
     }
 }
 
+/* Rows first .. end-1 from the state alone. */
+static void read_rows(const sq_linear *l, const sq_kernels *kernels, const scratch *s, int64_t first, int64_t end)
+{
+    for (int64_t rows; first < end; first += rows) {
+        rows = end - first < SQ_LINEAR_CHUNK ? end - first : SQ_LINEAR_CHUNK;
+        load_queries(l, kernels, first, rows, s->y, s->shift);
+        sq__gemm(false, false, rows, l->M, l->F, 1, s->y, l->F, l->state.S, l->M, 0, l->out + first * l->out_row, l->out_row);
+        for (int64_t i = 0; i < rows; i++)
+            finish_row(l, kernels, first + i, kernels->dot(s->y + i * l->F, l->state.z, l->F), s->shift[i]);
+    }
+}
+
 static void forward_all(sq_linear *l, const sq_kernels *kernels, const scratch *s)
 {
-    for (int64_t j = 0; j < l->N;) j += absorb_keys(l, kernels, j, l->N - j < SQ_LINEAR_CHUNK ? l->N - j : SQ_LINEAR_CHUNK, s->x);
+    for (int64_t j = 0; j < l->N;) j += absorb_keys(l, kernels, s, j, l->N);
     if (sees_nothing(l)) {
         blank_rows(l, 0, l->T);
         return;
     }
     if (l->normalised) normalise(l, kernels);
-    for (int64_t first = 0, rows; first < l->T; first += rows) {
-        rows = l->T - first < SQ_LINEAR_CHUNK ? l->T - first : SQ_LINEAR_CHUNK;
-        load_queries(l, kernels, first, rows, s->y, s->shift);
-        sq__gemm(false, false, rows, l->M, l->F, 1, s->y, l->F, l->state.S, l->M, 0, l->out + first * l->out_row, l->out_row);
-        for (int64_t i = 0; i < rows; i++)
-            finish_row(l, kernels, first + i, kernels->dot(s->y + i * l->F, l->state.z, l->F), s->shift[i]);
+    read_rows(l, kernels, s, 0, l->T);
+}
+
+static void forward_buckets(sq_linear *l, const sq_kernels *kernels, const scratch *s)
+{
+    for (int64_t first = 0; first < l->T; first += l->bucket) {
+        const int64_t end = first + l->bucket, keys = end < l->N ? end : l->N;
+        read_rows(l, kernels, s, first, end < l->T ? end : l->T);
+        for (int64_t j = first; j < keys;) j += absorb_keys(l, kernels, s, j, keys);
     }
 }
 
@@ -104,7 +138,6 @@ static int64_t forward_chunk(sq_linear *l, const sq_kernels *kernels, const scra
 {
     const int64_t F = l->F, M = l->M;
     int64_t keys = first < l->N ? (l->N - first < rows ? l->N - first : rows) : 0;
-    const float *v = l->v + first * l->v_row;
     float *out = l->out + first * l->out_row, top = 0;
     if (keys) sq__linear_keys(l, first, keys, s->x);
     if (keys && l->exponents) {
@@ -115,19 +148,26 @@ static int64_t forward_chunk(sq_linear *l, const sq_kernels *kernels, const scra
         blank_rows(l, first, rows);
         return rows;
     }
+    const sq_linear_values v = sq__linear_values(l, first, keys, s->v);
     load_queries(l, kernels, first, rows, s->y, s->shift);
+    if (l->log_decay) sq__linear_load_decay(l, first, rows, s->decay);
     sq__gemm(false, false, rows, M, F, 1, s->y, F, l->state.S, M, 0, out, l->out_row);
+    for (int64_t i = 0; i < rows; i++) {
+        const float left = l->log_decay ? (float)exp(s->decay[i]) : 1;
+        s->before[i] = left * kernels->dot(s->y + i * F, l->state.z, F);
+        if (l->log_decay) kernels->scale(out + i * l->out_row, left, M);
+    }
     if (keys) {
         sq__gemm(false, true, rows, keys, F, 1, s->y, F, s->x, F, 0, s->a, SQ_LINEAR_CHUNK);
         sq__linear_lower(s->a, rows, keys, SQ_LINEAR_CHUNK);
-        sq__gemm(false, false, rows, M, keys, 1, s->a, SQ_LINEAR_CHUNK, v, l->v_row, 1, out, l->out_row);
+        if (l->log_decay) sq__linear_decay_pairs(kernels, s->decay, rows, keys, s->a, SQ_LINEAR_CHUNK, s->temporary);
+        sq__gemm(false, false, rows, M, keys, 1, s->a, SQ_LINEAR_CHUNK, v.v, v.row, 1, out, l->out_row);
     }
-    for (int64_t i = 0; i < rows; i++) {
-        const float before = kernels->dot(s->y + i * F, l->state.z, F), here = kernels->sum(s->a + i * SQ_LINEAR_CHUNK, keys);
-        finish_row(l, kernels, first + i, before + here, s->shift[i]);
-    }
+    for (int64_t i = 0; i < rows; i++)
+        finish_row(l, kernels, first + i, s->before[i] + kernels->sum(s->a + i * SQ_LINEAR_CHUNK, keys), s->shift[i]);
     if (!keys) return rows;
-    sq__linear_absorb(&l->state, kernels, F, M, s->x, keys, v, l->v_row, NULL);
+    if (l->log_decay) decay_keys(l, kernels, s, rows, keys);
+    sq__linear_absorb(&l->state, kernels, F, M, s->x, keys, v.v, v.row, NULL);
     if (l->exponents) sq__linear_follow(&l->state, kernels, F, M, s->x, keys, top);
     return rows;
 }
@@ -138,15 +178,17 @@ static void forward_causal(sq_linear *l, const sq_kernels *kernels, const scratc
         const int64_t end = (i / SQ_LINEAR_CHUNK + 1) * SQ_LINEAR_CHUNK;
         i += forward_chunk(l, kernels, s, i, (end < l->T ? end : l->T) - i);
     }
+    for (int64_t j = l->T; l->continued && j < l->N;) j += absorb_keys(l, kernels, s, j, l->N);   /* later calls see them */
 }
 
 void sq__linear_forward(sq_linear *linear, const sq_kernels *kernels, void *workspace)
 {
     const unsigned mode = sq__subnormals_off();   /* features of far keys are far below their reference */
     scratch s;
-    cut_scratch(&s, workspace, linear->F, linear->causal);
-    sq__linear_reset(&linear->state, linear->F, linear->M, linear->exponents ? 0 : linear->denominator.per_feature);
-    if (linear->causal) forward_causal(linear, kernels, &s);
+    cut_scratch(&s, workspace, linear->F, linear->M, linear->causal);
+    if (!linear->continued) sq__linear_reset(&linear->state, linear->F, linear->M, linear->exponents ? 0 : linear->denominator.per_feature);
+    if (linear->causal && linear->bucket > 1) forward_buckets(linear, kernels, &s);
+    else if (linear->causal) forward_causal(linear, kernels, &s);
     else forward_all(linear, kernels, &s);
     sq__subnormals_restore(mode);
 }

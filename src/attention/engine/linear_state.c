@@ -106,6 +106,43 @@ void sq__linear_follow(sq_linear_state *state, const sq_kernels *kernels, int64_
     raise(state, kernels, F, M, x);
 }
 
+void sq__linear_load_decay(const sq_linear *linear, int64_t first, int64_t rows, double *L)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        const bool counts = first + i < linear->N && !(linear->key_keep && !linear->key_keep[first + i]);
+        L[i] = sum += counts ? linear->log_decay[first + i] : 0;
+    }
+}
+
+void sq__linear_decay_pairs(const sq_kernels *kernels, const double *L, int64_t rows, int64_t columns, float *a, int64_t row, float *temporary)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        const int64_t count = i + 1 < columns ? i + 1 : columns;
+#pragma omp simd
+        for (int64_t j = 0; j < count; j++) temporary[j] = (float)(L[i] - L[j]);
+        kernels->exp(temporary, temporary, count);
+        sq__linear_multiply(a + i * row, temporary, count);
+    }
+}
+
+void sq__linear_decay_from_start(const sq_kernels *kernels, const double *L, int64_t rows, int64_t F, float *x)
+{
+    for (int64_t i = 0; i < rows; i++) kernels->scale(x + i * F, (float)exp(L[i]), F);
+}
+
+void sq__linear_decay_to(const sq_kernels *kernels, const double *L, double end, int64_t rows, int64_t F, float *x)
+{
+    for (int64_t i = 0; i < rows; i++) kernels->scale(x + i * F, (float)exp(end - L[i]), F);
+}
+
+void sq__linear_decay_state(sq_linear_state *state, const sq_kernels *kernels, int64_t F, int64_t M, double log_factor)
+{
+    const float factor = (float)exp(log_factor);
+    kernels->scale(state->S, factor, F * M);
+    kernels->scale(state->z, factor, F);
+}
+
 void sq__linear_lower(float *a, int64_t rows, int64_t columns, int64_t row)
 {
     for (int64_t i = 0; i + 1 < columns && i < rows; i++) memset(a + i * row + i + 1, 0, (size_t)(columns - i - 1) * sizeof(float));
@@ -121,6 +158,17 @@ void sq__linear_shift(float *y, float a, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) y[i] += a;
+}
+
+sq_linear_values sq__linear_values(const sq_linear *linear, int64_t first, int64_t rows, float *copy)
+{
+    const int64_t M = linear->M;
+    if (!linear->key_keep) return (sq_linear_values){ linear->v + first * linear->v_row, linear->v_row };
+    for (int64_t j = 0; j < rows; j++) {
+        if (linear->key_keep[first + j]) memcpy(copy + j * M, linear->v + (first + j) * linear->v_row, (size_t)M * sizeof *copy);
+        else memset(copy + j * M, 0, (size_t)M * sizeof *copy);
+    }
+    return (sq_linear_values){ copy, M };
 }
 
 void sq__linear_keys(const sq_linear *linear, int64_t first, int64_t rows, float *x)

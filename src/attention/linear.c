@@ -187,9 +187,25 @@ static void linear_backward(const sq_run *run)
     sq__linear_heads_backward(&mechanism, run);
 }
 
+static size_t linear_state_bytes(const void *config, const sq_problem *p)
+{
+    return sq__linear_heads_state_bytes(&mechanism, config, p);
+}
+
+static void linear_state_reset(const void *config, const sq_problem *p, void *state)
+{
+    sq__linear_heads_state_reset(&mechanism, config, p, state);
+}
+
+static void linear_step(const sq_run *run, void *state)
+{
+    sq__linear_heads_step(&mechanism, run, state);
+}
+
 const sq_attention_kind sq__attention_linear = {
     .name = "linear", .title = "linear and efficient attention", .paper = "arXiv:2006.16236", .cost = "O(n D M) time, O(D M) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM,
     .fields = linear_fields, .config_size = sizeof(linear_config), .validate = linear_validate,
     .sizes = linear_sizes, .flops = linear_flops, .forward = linear_forward, .backward = linear_backward,
+    .state_bytes = linear_state_bytes, .state_reset = linear_state_reset, .step = linear_step,
 };

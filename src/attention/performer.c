@@ -206,10 +206,26 @@ static void performer_backward(const sq_run *run)
     sq__linear_heads_backward(&mechanism, run);
 }
 
+static size_t performer_state_bytes(const void *config, const sq_problem *p)
+{
+    return sq__linear_heads_state_bytes(&mechanism, config, p);
+}
+
+static void performer_state_reset(const void *config, const sq_problem *p, void *state)
+{
+    sq__linear_heads_state_reset(&mechanism, config, p, state);
+}
+
+static void performer_step(const sq_run *run, void *state)
+{
+    sq__linear_heads_step(&mechanism, run, state);
+}
+
 const sq_attention_kind sq__attention_performer = {
     .name = "performer", .title = "FAVOR+ random features", .paper = "arXiv:2009.14794", .cost = "O(n m (D + M)) time, O(m M) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM,
     .fields = performer_fields, .config_size = sizeof(sq_performer_config),
     .validate = performer_validate, .tensors = performer_tensors, .tensor_init = performer_tensor_init,
     .sizes = performer_sizes, .flops = performer_flops, .forward = performer_forward, .backward = performer_backward,
+    .state_bytes = performer_state_bytes, .state_reset = performer_state_reset, .step = performer_step,
 };

@@ -65,21 +65,6 @@ static sq_status linear_validate(const void *data, const sq_problem *p, sq_error
 
 /* ---- features ---- */
 
-static sq_linear_rule rule_of(const void *data, const sq_problem *p)
-{
-    const linear_config *config = data;
-    const bool exponents = as_exponents(config, p);
-    const double root = sqrt((double)p->D);
-    sq_linear_rule rule = { .F = p->D, .exponents = exponents, .normalised = exponents && config->feature_map == SOFTMAX && !p->causal,
-                            .bucket = config->bucket, .denominator = SQ_LINEAR_PLAIN, .streams = config->bucket == 1 };
-    if (config->convention == IDIAP) rule.denominator.add = 1e-6f;
-    if (config->convention == LUCIDRAINS) {
-        rule.gain = (float)(1 / root);
-        rule.denominator.floor = (float)(1e-3 * root);   /* of the denominator without q's D^-1/2, which cancels otherwise */
-    }
-    return rule;
-}
-
 typedef struct map {
     const sq_kernels *kernels;
     int feature_map;
@@ -87,6 +72,21 @@ typedef struct map {
     int64_t D;
     sq_linear_rows rows[2];
 } map;
+
+static sq_linear_rule rule_of(const void *data, const sq_problem *p)
+{
+    const linear_config *config = data;
+    const bool exponents = as_exponents(config, p);
+    const double root = sqrt((double)p->D);
+    sq_linear_rule rule = { .F = p->D, .context_bytes = sizeof(map), .exponents = exponents,
+                            .normalised = exponents && config->feature_map == SOFTMAX && !p->causal, .bucket = config->bucket, .denominator = SQ_LINEAR_PLAIN, .streams = config->bucket == 1 };
+    if (config->convention == IDIAP) rule.denominator.add = 1e-6f;
+    if (config->convention == LUCIDRAINS) {
+        rule.gain = (float)(1 / root);
+        rule.denominator.floor = (float)(1e-3 * root);   /* of the denominator without q's D^-1/2, which cancels otherwise */
+    }
+    return rule;
+}
 
 static void row_features(const map *m, sq_linear_side side, const float *x, float *f)
 {
@@ -163,7 +163,7 @@ static sq_linear_map map_of(const sq_run *run, const sq_head *head, int64_t posi
     return (sq_linear_map){ m, features, backward };
 }
 
-static const sq_linear_mechanism mechanism = { .context_bytes = sizeof(map), .rule = rule_of, .map = map_of };
+static const sq_linear_mechanism mechanism = { .rule = rule_of, .map = map_of };
 
 /* ---- sizes, forward, backward, step ---- */
 

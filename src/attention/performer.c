@@ -141,8 +141,8 @@ static sq_linear_rule rule_of(const void *data, const sq_problem *p)
     const sq_performer_config *config = data;
     const sq_performer_rule *rule = sq__performer_rule(config->convention, config->kernel, config->project);
     const bool exponents = as_exponents(rule, p), stabilised = !exponents && rule->stabiliser != SQ_STABILISER_NONE;
-    sq_linear_rule linear = { .F = sq__performer_features(config, p->D), .exponents = exponents, .normalised = exponents && !config->project,
-                              .denominator = rule->denominator, .streams = !stabilised, .masked_count = stabilised };
+    sq_linear_rule linear = { .F = sq__performer_features(config, p->D), .context_bytes = sizeof(sq_performer_map), .exponents = exponents,
+                              .normalised = exponents && !config->project, .denominator = rule->denominator, .streams = !stabilised, .masked_count = stabilised };
     if (p->causal) linear.denominator.per_feature = (float)rule->causal_per_feature;
     return linear;
 }
@@ -176,7 +176,7 @@ static void finish(const sq_run *run, const sq_head *head, void *context)
     sq__performer_map_finish(context);
 }
 
-static const sq_linear_mechanism mechanism = { .context_bytes = sizeof(sq_performer_map), .rule = rule_of, .map = map_of, .finish = finish };
+static const sq_linear_mechanism mechanism = { .rule = rule_of, .map = map_of, .finish = finish };
 
 /* ---- sizes ---- */
 

@@ -14,6 +14,8 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_linformer,
     &sq__attention_performer,
     &sq__attention_linear,
+    &sq__attention_rfa,
+    &sq__attention_cosformer,
     &sq__attention_infinite_former,
     &sq__attention_reformer,
     &sq__attention_sliding_window,

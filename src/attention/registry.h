@@ -8,6 +8,8 @@ extern const sq_attention_kind sq__attention_softmax;
 extern const sq_attention_kind sq__attention_linformer;
 extern const sq_attention_kind sq__attention_performer;
 extern const sq_attention_kind sq__attention_linear;
+extern const sq_attention_kind sq__attention_rfa;
+extern const sq_attention_kind sq__attention_cosformer;
 extern const sq_attention_kind sq__attention_infinite_former;
 extern const sq_attention_kind sq__attention_reformer;
 extern const sq_attention_kind sq__attention_sliding_window;

@@ -35,7 +35,8 @@ bool sq__heads_read(sq_heads *heads, bool query_bias, bool key_value_bias)
     const int64_t H = sq__golden_count(golden, "H", -1);
     heads->x = sq__module_input(m, "x", SQ_SHAPE(SQ_ANY, SQ_ANY, SQ_ANY));
     if (!heads->x) return false;
-    heads->context = sq__golden_has(golden, "context") ? sq__module_input(m, "context", SQ_SHAPE(heads->x->shape[0], SQ_ANY, SQ_ANY)) : heads->x;
+    const char *context = sq__golden_has(golden, "context") ? "context" : sq__golden_has(golden, "xk") ? "xk" : NULL;
+    heads->context = context ? sq__module_input(m, context, SQ_SHAPE(heads->x->shape[0], SQ_ANY, SQ_ANY)) : heads->x;
     heads->q = project(heads, heads->x, "wq", query_bias ? "bq" : NULL);
     heads->k = project(heads, heads->context, "wk", key_value_bias ? "bk" : NULL);
     heads->v = sq__golden_has(golden, "wv") ? project(heads, heads->context, "wv", key_value_bias ? "bv" : NULL) : heads->k;
@@ -90,6 +91,10 @@ void sq__heads_finish(sq_heads *heads, sq_var *y)
 {
     sq_module *m = &heads->module;
     if (!sq__module_going(m) || !y) return;
+    if (!sq__golden_has(m->golden, "wo")) {
+        sq__module_finish(m, y);
+        return;
+    }
     sq_var *wo = sq__module_input(m, "wo", SQ_SHAPE(SQ_ANY, y->shape[2]));
     sq_var *bo = wo ? sq__module_optional(m, "bo", SQ_SHAPE(wo->shape[0])) : NULL;
     if (sq__module_going(m)) sq__module_finish(m, sq__linear(m->tape, y, wo, bo));

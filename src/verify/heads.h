@@ -20,14 +20,14 @@ typedef struct sq_heads {
 bool sq__heads_open(sq_heads *heads, sq_golden *golden, const char *mechanism);
 void sq__heads_close(sq_heads *heads);
 void sq__heads_option(sq_heads *heads, const char *key, const char *value);
-/* x, context (or x), q = x wq' + bq, k = context wk' (+ bk), v = context wv' (+ bv); no wv: v is k. Weights are wq, wk, wv of the file;
+/* x, context or xk (or x), q = x wq' + bq, k = context wk' (+ bk), v = context wv' (+ bv); no wv: v is k. Weights are wq, wk, wv of the file;
  * biases where with_bias. One key head if wk has the rows of one head. */
 bool sq__heads_read(sq_heads *heads, bool query_bias, bool key_value_bias);
 /* Rows where keep [B,rows] is 0 become zeros. */
 sq_var *sq__heads_mask(sq_heads *heads, sq_var *rows, const uint8_t *keep);
 /* Attention over q, k, v; [B,T,H*M]. */
 sq_var *sq__heads_attend(sq_heads *heads);
-/* y wo' + bo against "out", then backward. */
+/* y wo' + bo (y itself where the file has no wo) against "out", then backward. */
 void sq__heads_finish(sq_heads *heads, sq_var *y);
 
 #endif

@@ -13,6 +13,8 @@ static const family families[] = {
     { "performer", sq__family_performer, { true, 1e-5, 3e-5, 1e-6 } },
     { "linear_attention", sq__family_linear, { true, 7e-6, 5e-5, 1e-6 } },
     { "causal_linear", sq__family_linear, { .fixed = false } },
+    { "rfa", sq__family_rfa, { true, 5e-6, 9e-6, 1e-6 } },
+    { "cosformer", sq__family_cosformer, { true, 5e-6, 3e-5, 1e-6 } },
     { "infinite-former", sq__family_infinite_former, { .fixed = false } },
     { "reformer_lsh", sq__family_reformer, { true, 1e-5, 1e-5, 1e-6 } },
     { "transformer-block", sq__family_block, { .fixed = false } },

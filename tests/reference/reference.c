@@ -9,6 +9,8 @@ static const reference_row *const rows[] = {
     &reference_linformer,
     &reference_performer,
     &reference_linear,
+    &reference_rfa,
+    &reference_cosformer,
     &reference_infinite_former,
     &reference_reformer,
     &reference_sliding_window,

@@ -78,5 +78,6 @@ const reference_row *reference_find(const char *mechanism);   /* NULL: no refere
 extern const reference_row reference_softmax_row, reference_linformer, reference_performer, reference_infinite_former, reference_reformer;
 extern const reference_row reference_sliding_window, reference_sparse_transformer;
 extern const reference_row reference_linear;
+extern const reference_row reference_linear, reference_rfa, reference_cosformer;
 
 #endif

@@ -23,12 +23,11 @@ static bool decays(const sq_linear_mechanism *mechanism, const void *config, con
     return mechanism->decays && p->causal && mechanism->decays(config, p);
 }
 
-static size_t cut_pieces(pieces *s, void *workspace, const sq_linear_mechanism *mechanism, const sq_linear_rule *rule, bool decaying,
-                         const sq_problem *p, sq_pass pass)
+static size_t cut_pieces(pieces *s, void *workspace, const sq_linear_rule *rule, bool decaying, const sq_problem *p, sq_pass pass)
 {
     sq_cut cut = { workspace, 0 };
     const int64_t rows = !decaying ? 0 : p->T > p->N ? p->T : p->N;
-    s->context = sq__cut(&cut, mechanism->context_bytes);
+    s->context = sq__cut(&cut, rule->context_bytes);
     s->log_decay = sq__cut_floats(&cut, rows);
     s->dlog_decay = sq__cut_floats(&cut, pass == SQ_BACKWARD ? rows : 0);
     s->state = sq__cut_floats(&cut, pass == SQ_FORWARD ? (int64_t)sq__linear_state_floats(rule->F, p->M) : 0);
@@ -40,7 +39,7 @@ size_t sq__linear_heads_workspace(const sq_linear_mechanism *mechanism, const vo
 {
     const sq_linear_rule rule = mechanism->rule(config, p);
     pieces s;
-    return cut_pieces(&s, NULL, mechanism, &rule, decays(mechanism, config, p), p, pass);
+    return cut_pieces(&s, NULL, &rule, decays(mechanism, config, p), p, pass);
 }
 
 static size_t saved_rows(const sq_problem *p)
@@ -99,7 +98,7 @@ static void forward_head(const sq_run *run, const sq_head *head)
 {
     const linear_run *all = (const linear_run *)run;
     pieces s;
-    cut_pieces(&s, head->workspace, all->mechanism, &all->rule, all->decays, run->problem, SQ_FORWARD);
+    cut_pieces(&s, head->workspace, &all->rule, all->decays, run->problem, SQ_FORWARD);
     sq_linear linear = linear_of(all, head, &s, all->mechanism->map(run, head, 0, s.context, s.engine));
     sq__linear_forward(&linear, run->kernels, s.engine);
 }
@@ -124,7 +123,7 @@ static void backward_head(const sq_run *run, const sq_head *head)
 {
     const linear_run *all = (const linear_run *)run;
     pieces s;
-    cut_pieces(&s, head->workspace, all->mechanism, &all->rule, all->decays, run->problem, SQ_BACKWARD);
+    cut_pieces(&s, head->workspace, &all->rule, all->decays, run->problem, SQ_BACKWARD);
     const sq_linear linear = linear_of(all, head, &s, all->mechanism->map(run, head, 0, s.context, s.engine));
     const sq_linear_gradients gradients = { head->dout, head->dv, head->dout_row, head->dv_row, head->accumulate, s.dlog_decay };
     sq__linear_backward(&linear, &gradients, run->kernels, s.engine);
@@ -178,7 +177,7 @@ static void step_head(const sq_run *run, const sq_head *head)
     const sq_problem *p = run->problem;
     stream at = stream_of(&all->rule, p, all->states, head->b * p->H + head->h);
     pieces s;
-    cut_pieces(&s, head->workspace, all->mechanism, &all->rule, all->decays, p, SQ_FORWARD);
+    cut_pieces(&s, head->workspace, &all->rule, all->decays, p, SQ_FORWARD);
     sq_linear linear = linear_of(all, head, &s, all->mechanism->map(run, head, *at.position, s.context, s.engine));
     linear.continued = true;
     linear.state = at.state;

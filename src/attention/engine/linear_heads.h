@@ -7,6 +7,7 @@
 
 typedef struct sq_linear_rule {        /* of a plan; the names are sq_linear's */
     int64_t F;
+    size_t context_bytes;              /* what a map needs of a head, and its scratch */
     bool exponents, normalised;
     float gain;
     int64_t bucket;
@@ -16,7 +17,6 @@ typedef struct sq_linear_rule {        /* of a plan; the names are sq_linear's *
 } sq_linear_rule;
 
 typedef struct sq_linear_mechanism {
-    size_t context_bytes;              /* what a map needs of a head */
     sq_linear_rule (*rule)(const void *config, const sq_problem *problem);
     /* Fill the context of one head, whose first row is number `position` of its sequence. scratch [SQ_LINEAR_CHUNK,F]. */
     sq_linear_map (*map)(const sq_run *run, const sq_head *head, int64_t position, void *context, float *scratch);

@@ -20,6 +20,10 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_reformer,
     &sq__attention_sliding_window,
     &sq__attention_sparse_transformer,
+    &sq__attention_aft,
+    &sq__attention_synthesizer,
+    &sq__attention_set_transformer,
+    &sq__attention_long_short,
     NULL,
 };
 

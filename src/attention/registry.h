@@ -14,5 +14,9 @@ extern const sq_attention_kind sq__attention_infinite_former;
 extern const sq_attention_kind sq__attention_reformer;
 extern const sq_attention_kind sq__attention_sliding_window;
 extern const sq_attention_kind sq__attention_sparse_transformer;
+extern const sq_attention_kind sq__attention_aft;
+extern const sq_attention_kind sq__attention_synthesizer;
+extern const sq_attention_kind sq__attention_set_transformer;
+extern const sq_attention_kind sq__attention_long_short;
 
 #endif

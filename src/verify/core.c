@@ -87,7 +87,7 @@ static const float *values_of(sq_golden *golden, const char *name, const axes *a
     return sq__golden_floats(golden, name, a->rank, a->size + 4 - a->rank);
 }
 
-static void compare_inputs(sq_golden *golden, const sq_core *core, const buffers *b)
+static void compare_inputs(sq_golden *golden, const sq_core *core, const buffers *b, bool has_queries, bool has_keys)
 {
     const sq_attention_desc *d = &core->desc;
     const int64_t queries = d->B * d->H * d->T * d->D, keys = d->B * d->key_heads * d->N * d->D;
@@ -97,8 +97,8 @@ static void compare_inputs(sq_golden *golden, const sq_core *core, const buffers
         for (int64_t i = 0; i < keys; i++) b->dq[i] += b->dk[i];
         sq__golden_compare(golden, name, b->dq, queries);
     } else {
-        sq__golden_compare(golden, "dq", b->dq, queries);
-        sq__golden_compare(golden, "dk", b->dk, keys);
+        if (has_queries) sq__golden_compare(golden, "dq", b->dq, queries);
+        if (has_keys) sq__golden_compare(golden, "dk", b->dk, keys);
     }
     sq__golden_compare(golden, "dv", b->dv, d->B * d->key_heads * d->N * d->M);
 }
@@ -132,16 +132,26 @@ static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan,
     sq_attention_gradients gradients = { .dout = sq_view_bhtd(g, T, H, M), .dq = sq_view_bhtd(b.dq, T, H, D), .dk = sq_view_bhtd(b.dk, N, Hk, D),
                                          .dv = sq_view_bhtd(b.dv, N, Hk, M), .dtensors = b.dtensors };
     sq_attention_backward(plan, &call, &gradients);
-    compare_inputs(golden, core, &b);
+    compare_inputs(golden, core, &b, q != NULL, k != NULL);
     for (int i = 0; i < core->tensor_count; i++)
         if (core->tensors[i].gradient) sq__golden_compare(golden, core->tensors[i].gradient, b.dtensors[i], core->tensors[i].count);
+}
+
+/* A file has no q or k where the mechanism reads none. */
+static bool has_what_is_read(sq_golden *golden, const sq_attention *plan, bool queries, bool keys)
+{
+    const unsigned ignores = sq_attention_ignores(plan);
+    if (!queries && !(ignores & SQ_READS_QUERY)) sq__golden_fail(golden, "there is no tensor 'q'");
+    if (!keys && !(ignores & SQ_READS_KEY)) sq__golden_fail(golden, "there is no tensor 'k'");
+    return sq__golden_going(golden);
 }
 
 void sq__core_run(sq_golden *golden, sq_core *core)
 {
     const char *q_name = core->qk ? core->qk : "q", *k_name = core->qk ? core->qk : "k";
-    const axes q_axes = axes_of(golden, q_name, SQ_ANY, SQ_ANY), k_axes = axes_of(golden, k_name, q_axes.size[0], q_axes.size[3]);
-    const axes v_axes = axes_of(golden, "v", q_axes.size[0], SQ_ANY);
+    const bool queries = sq__golden_has(golden, q_name), keys = sq__golden_has(golden, k_name);
+    const axes v_axes = axes_of(golden, "v", SQ_ANY, SQ_ANY), q_axes = queries ? axes_of(golden, q_name, v_axes.size[0], SQ_ANY) : v_axes;
+    const axes k_axes = keys ? axes_of(golden, k_name, v_axes.size[0], queries ? q_axes.size[3] : SQ_ANY) : v_axes;
     if (!sq__golden_going(golden)) return;
     const int64_t entries = core->fold ? 1 : q_axes.size[0], heads = core->fold ? q_axes.size[0] : 1;
     if (v_axes.size[1] != k_axes.size[1] || v_axes.size[2] != k_axes.size[2])
@@ -154,11 +164,12 @@ void sq__core_run(sq_golden *golden, sq_core *core)
     d->option_count = core->option_count;
     d->mask = core->pair_keep != NULL;
     d->key_mask = core->key_keep || core->lengths;
-    const float *q = values_of(golden, q_name, &q_axes), *k = values_of(golden, k_name, &k_axes), *v = values_of(golden, "v", &v_axes);
+    const float *q = queries ? values_of(golden, q_name, &q_axes) : NULL, *k = keys ? values_of(golden, k_name, &k_axes) : NULL;
+    const float *v = values_of(golden, "v", &v_axes);
     if (!sq__golden_going(golden)) return;
     sq_attention *plan = NULL;
     sq_error error;
     sq__golden_status(golden, sq_attention_create(&plan, d, &error), &error);
-    if (plan) run_plan(golden, core, plan, q, k, v, &q_axes);
+    if (plan && has_what_is_read(golden, plan, queries, keys)) run_plan(golden, core, plan, q, k, v, &q_axes);
     sq_attention_destroy(&plan);
 }

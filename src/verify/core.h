@@ -24,8 +24,8 @@ typedef struct sq_core {
 } sq_core;
 
 void sq__core_option(sq_core *core, const char *key, const char *value);
-/* Reads q [B,H,T,D], k [B,Hk,N,D], v [B,Hk,N,M] and, if there, g; compares out, dq, dk, dv and the tensors' gradients. Without the
- * axis B, its size is 1. */
+/* Reads q [B,H,T,D] and k [B,Hk,N,D] (where the mechanism reads them), v [B,Hk,N,M] and, if there, g; compares out, dq, dk, dv and the
+ * tensors' gradients. Without the axis B, its size is 1. */
 void sq__core_run(sq_golden *golden, sq_core *core);
 
 /* "1/sqrt(D)" and the like: 0, the default; a number: itself. Anything else skips. */

@@ -15,8 +15,8 @@
 /* How far a tensor may be off.
  * fixed: output (or gradient) * max|reference| + floor, as the mechanism's README derives it from the measured float32 errors; a tensor
  *        that is zero in exact arithmetic: 10 * its recorded absolute error + floor.
- * else:  max(1e-5, 10 * recorded relative error) * max|reference|; a tensor that is zero in exact arithmetic: 1e-5 of the largest other
- *        gradient. */
+ * else:  max(1e-5, 10 * recorded relative error) * max|reference|, at least 10 * the absolute error where one is recorded for all
+ *        gradients; a tensor that is zero in exact arithmetic: 1e-5 of the largest other gradient. */
 typedef struct sq_golden_rule { bool fixed; double output, gradient, floor; } sq_golden_rule;
 
 typedef struct sq_golden sq_golden;

@@ -122,7 +122,7 @@ bool sq__golden_flag(sq_golden *golden, const char *key, bool otherwise)
 
 /* ---- the measured float32 error, in the three forms that files have ---- */
 
-typedef struct recorded { bool absolute_known, relative_known, zero; double absolute, relative; } recorded;
+typedef struct recorded { bool absolute_known, relative_known, zero, common; double absolute, relative; } recorded;
 
 bool sq__golden_is_gradient(const sq_golden *golden, const char *name)
 {
@@ -160,6 +160,7 @@ static recorded find_recorded(const sq_golden *golden, const char *name)
     if (found.absolute_known) return found;
     /* one figure for the output, one for all gradients */
     const char *side = sq__golden_is_gradient(golden, name) ? "grads" : "out";
+    found.common = true;
     found.absolute_known = metadata_number(golden, "f32_reference_max_abs_err_%s", side, &found.absolute, &nan_text);
     found.relative_known = metadata_number(golden, "f32_reference_max_rel_to_max_err_%s", side, &found.relative, &nan_text);
     return found;
@@ -186,7 +187,8 @@ static double tolerance_of(const sq_golden *golden, const sq_verify_tensor *t)
         return (sq__golden_is_gradient(golden, t->name) ? rule->gradient : rule->output) * t->largest + rule->floor;
     }
     if (found.zero) return 1e-5 * largest_other_gradient(golden, t->name);
-    return fmax(1e-5, found.relative_known ? 10 * found.relative : 0) * t->largest;
+    const double least = found.common && found.absolute_known ? 10 * found.absolute : 0;
+    return fmax(least, fmax(1e-5, found.relative_known ? 10 * found.relative : 0) * t->largest);
 }
 
 void sq__golden_tolerances(sq_golden *golden)

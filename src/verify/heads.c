@@ -32,7 +32,7 @@ bool sq__heads_read(sq_heads *heads, bool query_bias, bool key_value_bias)
 {
     sq_module *m = &heads->module;
     sq_golden *golden = m->golden;
-    const int64_t H = sq__golden_count(golden, "H", -1);
+    const int64_t H = sq__golden_count(golden, *sq__golden_text(golden, "H", "") ? "H" : "heads", -1);
     heads->x = sq__module_input(m, "x", SQ_SHAPE(SQ_ANY, SQ_ANY, SQ_ANY));
     if (!heads->x) return false;
     const char *context = sq__golden_has(golden, "context") ? "context" : sq__golden_has(golden, "xk") ? "xk" : NULL;

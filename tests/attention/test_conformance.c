@@ -152,6 +152,7 @@ static void try_shape(const char *mechanism, const reference_variant *variant, t
 {
     trial t;
     shape.size = variant->size;
+    if (variant->square) shape.M = shape.D;
     const sq_status status = trial_open(&t, mechanism, variant->options, &shape);
     if (status == SQ_UNSUPPORTED) {       /* an option set may refuse what its mechanism can do; test_contract counts the refusals */
         worst->refused++;

@@ -26,7 +26,7 @@ static void each_variant(check_fn fn)
 /* Everything the mechanism can do at once. */
 static trial_shape full_shape(unsigned can, const reference_variant *variant)
 {
-    trial_shape shape = { .B = 3, .H = 2, .T = 131, .N = 131, .D = 9, .M = 6, .size = variant->size };
+    trial_shape shape = { .B = 3, .H = 2, .T = 131, .N = 131, .D = 9, .M = variant->square ? 9 : 6, .size = variant->size };
     shape.causal = (can & SQ_CAN_CAUSAL) != 0;
     shape.lengths = shape.query_lengths = (can & SQ_CAN_LENGTHS) != 0;
     shape.key_mask = (can & (SQ_CAN_KEY_MASK | SQ_CAN_MASK)) != 0;
@@ -169,7 +169,7 @@ static void test_masked_keys_are_ignored(void **state)
 static void check_future(const char *mechanism, unsigned can, const reference_variant *variant)
 {
     static const int64_t cuts[] = { 1, 64, 100, 128, 200 };
-    const trial_shape shape = { .B = 1, .H = 2, .T = 260, .N = 260, .D = 9, .M = 6, .causal = true, .size = variant->size };
+    const trial_shape shape = { .B = 1, .H = 2, .T = 260, .N = 260, .D = 9, .M = variant->square ? 9 : 6, .causal = true, .size = variant->size };
     trial clean, dirty;
     if (!(can & SQ_CAN_CAUSAL) || variant->sees_all) return;
     open_or_fail(&clean, mechanism, variant, &shape);

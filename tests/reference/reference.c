@@ -15,6 +15,10 @@ static const reference_row *const rows[] = {
     &reference_reformer,
     &reference_sliding_window,
     &reference_sparse_transformer,
+    &reference_aft,
+    &reference_synthesizer,
+    &reference_set_transformer,
+    &reference_long_short,
 };
 
 const reference_row *reference_find(const char *mechanism)

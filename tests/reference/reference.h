@@ -64,6 +64,7 @@ typedef struct reference_variant {
     double size;                          /* standard deviation of the inputs; 0: 1 */
     unsigned skip;                        /* SQ_CAN_* that this option set is documented to refuse */
     bool sees_all;                        /* documented: a quantity over all keys, also later and masked ones, moves every row a little */
+    bool square;                          /* documented: values must be as wide as keys */
 } reference_variant;
 
 typedef struct reference_row {
@@ -79,5 +80,6 @@ extern const reference_row reference_softmax_row, reference_linformer, reference
 extern const reference_row reference_sliding_window, reference_sparse_transformer;
 extern const reference_row reference_linear;
 extern const reference_row reference_linear, reference_rfa, reference_cosformer;
+extern const reference_row reference_aft, reference_synthesizer, reference_set_transformer, reference_long_short;
 
 #endif

@@ -1,13 +1,21 @@
 /* Dense engine: exact attention of one head by tiles with a running maximum and sum; never a T x N matrix.
  *   out[i] = sum_j p_ij v_j,  p_ij = exp(s_ij - lse_i),  s_ij = scale q_i . k_j + bias_(j-i) over visible j
  * causal: j <= i. A row without a visible key gives zeros, lse = -inf, and zero gradient. Backward recomputes tiles from lse.
- * O(T N (D+M)) time; the workspace holds two floats per query and, packed, 1024 keys at most. Used by softmax, Linformer, Nystroem's factors, Perceiver, clustered, ...
+ * O(T N (D+M)) time; the workspace holds two floats per query and, packed, 1024 keys at most. Used by softmax, Linformer, Synthesizer, Set Transformer and others.
  */
 #ifndef SQ_ATTENTION_ENGINE_DENSE_H
 #define SQ_ATTENTION_ENGINE_DENSE_H
 
 #include "attention/engine/bias.h"
 #include "attention/kind.h"
+
+/* Scores of the caller's own, added tile by tile: s and ds [keys, row], a column per query, of queries i0.. and keys j0... */
+typedef struct sq_dense_scores {
+    void *context;
+    void (*add)(void *context, float *s, int64_t row, int64_t i0, int64_t queries, int64_t j0, int64_t keys);   /* s in units of log 2 */
+    /* factor * ds is the gradient of the scores in natural units. */
+    void (*gradient)(void *context, const float *ds, int64_t row, float factor, int64_t i0, int64_t queries, int64_t j0, int64_t keys);
+} sq_dense_scores;
 
 typedef struct sq_dense {
     int64_t T, N, D, M;
@@ -19,6 +27,7 @@ typedef struct sq_dense {
     const uint8_t *pair_keep;          /* [T, pair_row] or NULL */
     int64_t pair_row;
     const sq_bias *bias;               /* by key row - query row; NULL: none */
+    const sq_dense_scores *scores;     /* NULL: none */
     float *out;                        /* [T,M] */
     int64_t out_row;
     float *lse;                        /* [T] natural log of the sum of exp(s_ij); NULL in a forward nobody differentiates */

@@ -69,10 +69,12 @@ static void key_tile(backward *b, int64_t i0, int64_t queries, int64_t at, int64
     sq__tile_backward_products(&b->products, padded, b->tile, dense->D, dense->M, true);
     sq__block_run(&b->products.scores, b->k + at * dense->D, b->q_t, b->p);
     if (dense->bias) sq__bias_add(dense->bias, b->p, b->tile, &rows, &columns);
+    if (dense->scores) dense->scores->add(dense->scores->context, b->p, b->tile, i0, queries, j0, keys);
     sq__dense_mask(dense, b->p, i0, queries, b->tile, j0, keys, padded);
     sq__block_run(&b->products.dprobability, b->v + at * dense->M, b->dout_t, b->ds);
     b->kernels->softmax_tile_backward(b->p, b->ds, padded, b->tile, b->lse + i0, NULL, b->delta + i0, dense->scale);
     if (dense->bias) sq__bias_gradient(dense->bias, b->ds, b->tile, 1 / dense->scale, &rows, &columns);
+    if (dense->scores) dense->scores->gradient(dense->scores->context, b->ds, b->tile, 1 / dense->scale, i0, queries, j0, keys);
     sq__block_run(&b->products.dvalues, b->p, b->dout, b->dv + at * dense->M);
     sq__block_run(&b->products.dkeys, b->ds, b->q, b->dk + at * dense->D);
     sq__block_run(&b->products.dqueries, b->k + at * dense->D, b->ds, b->dq_t);

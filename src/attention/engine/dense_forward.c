@@ -50,6 +50,7 @@ static void key_tile(forward *f, int64_t i0, int64_t queries, int64_t span0, int
     sq__tile_forward_products(&f->products, padded, f->tile, dense->D, dense->M);
     sq__block_run(&f->products.scores, k, f->q, f->s);
     if (dense->bias) sq__bias_add(dense->bias, f->s, f->tile, &(sq_places){ queries, NULL, i0, 1 }, &(sq_places){ keys, NULL, j0, 1 });
+    if (dense->scores) dense->scores->add(dense->scores->context, f->s, f->tile, i0, queries, j0, keys);
     sq__dense_mask(dense, f->s, i0, queries, f->tile, j0, keys, padded);
     if (f->kernels->softmax_tile(f->s, padded, f->tile, f->max + i0, f->sum + i0, f->factor)) rescale(f);
     sq__block_run(&f->products.values, v, f->s, f->acc);

@@ -2,7 +2,7 @@
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 file(GLOB support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.c)
 file(GLOB references CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/reference/*.c)
-foreach(layer base io kernels attention autograd nn data models report train task bench compare verify)
+foreach(layer base io kernels attention inspect autograd nn data models report train task bench compare verify)
   file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${layer}/test_*.c)
   foreach(test ${tests})
     get_filename_component(name ${test} NAME_WE)

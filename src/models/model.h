@@ -9,6 +9,7 @@
  *   encoder.I.attention.{query_key_value,output}.{weight,bias}, encoder.I.attention.mechanism.NAME           (nn/attention_block.h)
  *   encoder.I.feed_forward.{in,out}.{weight,bias}, encoder.I.{attention_norm,feed_forward_norm}.{weight,bias} (nn/transformer.h)
  *   encoder.norm.{weight,bias} (pre-norm), gru.I.{weight_ih,weight_hh,bias_ih,bias_hh}, head.{weight,bias}
+ *   pool.seeds, pool.block.* (pooling by attention: nn/set_transformer.h)
  */
 #ifndef SQ_MODELS_MODEL_H
 #define SQ_MODELS_MODEL_H
@@ -27,7 +28,7 @@ typedef struct sq_model_config {
     int positions;                     /* "learned", "sinusoidal", "none", "rotary" */
     int position_bias;                 /* sq_bias_kind: "none", "alibi", "relative" */
     int64_t bias_distance;
-    int pooling;                       /* "mean", "last", "class" */
+    int pooling;                       /* "mean", "last", "class", "attention" */
     bool causal;
     double dropout;
     double embedding_dropout;

@@ -71,7 +71,7 @@ sq_var *sq__mab_run(const sq_mab *mab, sq_tape *tape, sq_var *x, sq_var *y, cons
     }
     sq_var *h = sq__add(tape, in.q, sq__attention(tape, plan, &in));
     if (mab->config.norm) h = sq__norm_run(&mab->attention_norm, tape, h);
-    h = sq__add(tape, h, sq__activate(tape, sq__linear_run(&mab->output, tape, h), SQ_RELU));
+    h = sq__add(tape, h, sq__activate(tape, sq__linear_run(&mab->output, tape, h), mab->config.activation));
     if (mab->config.norm) h = sq__norm_run(&mab->output_norm, tape, h);
     sq__scope_end(tape, scope, h, NULL);
     return h;

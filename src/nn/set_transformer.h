@@ -1,5 +1,5 @@
 /* Blocks of the Set Transformer, arXiv:1810.00825.
- *   MAB(x, y) = norm(h + relu(h Wo' + bo)),  h = norm(q + softmax(scale q k') v by heads),  q = x Wq' + bq,  k, v of y
+ *   MAB(x, y) = norm(h + act(h Wo' + bo)),  h = norm(q + softmax(scale q k') v by heads),  q = x Wq' + bq,  k, v of y
  *   ISAB(x) = MAB1(x, MAB0(I, x)) with m learned points I      PMA(x) = MAB(S, x) with learned seeds S: a set becomes a few rows
  * As in the authors' code, the residual is the projected query and the feed-forward part one layer; norms are optional.
  *
@@ -15,6 +15,7 @@ typedef struct sq_mab_config {
     int64_t query_width, key_width, width, heads;   /* of x, of y, of the result */
     int64_t max_queries, max_keys;                  /* longest x and y that will come */
     bool norm, lengths;                             /* lengths: y may have some */
+    sq_activation activation;                       /* the authors' code: SQ_RELU */
     float scale;                                    /* 0: 1/sqrt(width of a head), the paper's; the authors' code: 1/sqrt(width) */
     int threads;
 } sq_mab_config;

@@ -26,7 +26,7 @@ static sq_mab_config config_of(sq_module *m)
     const char *scale = sq__golden_text(golden, "scale", "1/sqrt(dim_out)");
     const int64_t width = sq__golden_count(golden, "dim_out", -1), heads = sq__golden_count(golden, "heads", -1);
     if (!sq__golden_starts(scale, "1/sqrt(dim_out)")) sq__golden_skip(golden, "scale '%.60s' is unknown to this build", scale);
-    return (sq_mab_config){ .width = width, .heads = heads, .norm = sq__golden_flag(golden, "layer_norm", false),
+    return (sq_mab_config){ .width = width, .heads = heads, .activation = SQ_RELU, .norm = sq__golden_flag(golden, "layer_norm", false),
                             .scale = width > 0 ? (float)(1 / sqrt((double)width)) : 0, .threads = 1 };
 }
 

@@ -11,6 +11,8 @@ typedef struct variant { const char *name, *mechanism; sq_option option; int kin
 static const variant variants[] = {
     { .name = "pre, mean", .mechanism = "softmax" },
     { .name = "post, last, causal", .mechanism = "softmax", .norm = 1, .pooling = 1, .causal = true, .activation = 1 },
+    { .name = "attention pooling", .mechanism = "softmax", .pooling = 3 },
+    { .name = "attention pooling, causal", .mechanism = "aft", .pooling = 3, .causal = true },
     { .name = "class token, sinusoidal", .mechanism = "softmax", .pooling = 2, .positions = 1 },
     { .name = "no positions", .mechanism = "softmax", .positions = 2 },
     { .name = "rotary, class token", .mechanism = "softmax", .positions = 3, .pooling = 2 },
@@ -19,6 +21,9 @@ static const variant variants[] = {
     { .name = "linformer", .mechanism = "linformer" },
     { .name = "performer", .mechanism = "performer", .option = { "features", "256" } },
     { .name = "infinite-former", .mechanism = "infinite-former" },
+    { .name = "long-short, post", .mechanism = "long-short", .norm = 1, .option = { "landmarks", "3" } },
+    { .name = "synthesizer, random", .mechanism = "synthesizer", .option = { "variant", "random" } },
+    { .name = "set-transformer", .mechanism = "set-transformer", .option = { "latents", "4" } },
     { .name = "gru", .kind = 1 },
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };

@@ -23,7 +23,7 @@ test:
 
 # The tests again, watched by the address, undefined-behaviour and thread sanitizers, and on the plain C kernels.
 sanitize:
-	@tools/setup.sh build test
+	@tools/setup.sh build test fuzz
 	@tools/sanitize.sh
 
 fuzz:

@@ -11,7 +11,10 @@ foreach(kind SHARED STATIC)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME subquad LINKER_LANGUAGE C)
 endforeach()
 # Symbols of static libraries below (LIBXSMM) stay inside.
-target_link_options(subquad-shared PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
+target_link_options(subquad-shared PRIVATE -Wl,--exclude-libs,ALL)
+if(NOT (SUBQUAD_SANITIZE AND CMAKE_C_COMPILER_ID MATCHES "Clang"))   # clang leaves the sanitizer's own symbols to the program
+  target_link_options(subquad-shared PRIVATE -Wl,--no-undefined)
+endif()
 set_target_properties(subquad-shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 
 file(GLOB cli_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cli/*.c)

@@ -46,12 +46,12 @@ void *sq__alloc(size_t bytes)
     if (fails_now() || bytes > SIZE_MAX / 2) return NULL;
     size_t total = sq__align_up(bytes) + SQ_ALIGN;
     bool huge = total >= HUGE_FROM;
-    char *block = aligned_alloc(huge ? HUGE_PAGE : SQ_ALIGN, total);
-    if (!block) return NULL;
+    void *block;
+    if (posix_memalign(&block, huge ? HUGE_PAGE : SQ_ALIGN, total) != 0) return NULL;   /* aligned_alloc wants whole pages */
     if (huge) madvise(block, total & ~(HUGE_PAGE - 1), MADV_HUGEPAGE);   /* a wish: refusal changes nothing */
     ((header *)(void *)block)->bytes = bytes;
     count_more(bytes);
-    return block + SQ_ALIGN;
+    return (char *)block + SQ_ALIGN;
 }
 
 void *sq__alloc_zero(size_t bytes)

@@ -110,6 +110,10 @@ SQ_API sq_status sq_attention_tensor_get(const sq_attention *plan, int index, sq
 /* Fill tensor `index` with its initial value; draw counts redraws from 0. Same (seed, draw): same values. */
 SQ_API sq_status sq_attention_tensor_init(const sq_attention *plan, int index, uint64_t seed, uint64_t draw, float *data);
 
+/* A tensor without gradient that follows the data (routing's means): a training pass gives its next value in call->moved, and the caller puts it
+ * in the tensor's place when he likes. */
+SQ_API bool sq_attention_moves(const sq_attention *plan, int index);
+
 /* What a mechanism reads beside q, k, v: further projections of the same tokens (Longformer's global queries, gates). */
 typedef struct sq_attention_input {
     const char *name;
@@ -147,6 +151,7 @@ typedef struct sq_attention_call {
     float *auxiliary;              /* if not NULL: receives the regulariser, weighted already; a mechanism without one leaves it alone */
     const sq_view *inputs;         /* one per further input, in order; NULL when there are none */
     const uint8_t *global_tokens;  /* [B,N] 1: a global token; NULL: none */
+    float *const *moved;           /* out, one per mechanism tensor: next values of those that move; NULL, or NULL entries: not wanted */
 } sq_attention_call;
 
 typedef struct sq_attention_gradients {

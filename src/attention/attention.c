@@ -225,6 +225,11 @@ sq_status sq_attention_input_get(const sq_attention *plan, int index, sq_attenti
     return SQ_OK;
 }
 
+bool sq_attention_moves(const sq_attention *plan, int index)
+{
+    return index >= 0 && index < SQ_KIND_TENSORS && (plan->kind->moves >> index & 1);
+}
+
 unsigned sq_attention_ignores(const sq_attention *plan)
 {
     return plan->ignores;

@@ -66,6 +66,7 @@ typedef struct sq_attention_kind {
     /* Further inputs: fills infos (when not NULL) and returns their number. backward overwrites their gradients. May be NULL. */
     int (*inputs)(const void *config, const sq_problem *problem, sq_attention_input *infos);
     unsigned (*ignores)(const void *config);   /* SQ_READS_* of what is not read; NULL: all is */
+    unsigned moves;                    /* 1 << index of tensors that forward moves: it fills call->moved where that is given */
     bool by_layer;                     /* plans differ by problem->layer */
     /* Streaming, all three or none: causal plans only. state_bytes 0: this option set cannot. step is forward from a state. */
     size_t (*state_bytes)(const void *config, const sq_problem *problem);

@@ -59,13 +59,20 @@ static sq_status reformer_validate(const void *data, const sq_problem *p, sq_err
     return SQ_OK;
 }
 
+static unsigned reformer_ignores(const void *data)
+{
+    (void)data;
+    return SQ_READS_KEY;
+}
+
 /* ---- tensors ---- */
 
 static int reformer_tensors(const void *data, const sq_problem *p, sq_attention_tensor *infos)
 {
     const sq_reformer_config *config = data;
     if (infos)
-        infos[0] = (sq_attention_tensor){ "rotations", 4, { config->per_head ? p->H : 1, p->D, config->rounds, sq__reformer_columns(config, p->max_length) }, false };
+        infos[0] = (sq_attention_tensor){ "rotations", 4, { config->per_head ? p->H : 1, p->D, config->rounds,
+                                                          sq__reformer_columns(config, p->max_length) }, false };
     return 1;
 }
 
@@ -212,6 +219,6 @@ const sq_attention_kind sq__attention_reformer = {
     .name = "reformer", .title = "LSH attention", .paper = "arXiv:2001.04451", .cost = "O(rounds n block (D + M)) time, O(rounds n) memory",
     .can = SQ_CAN_CAUSAL | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_MASK | SQ_CAN_GROUPED,
     .fields = reformer_fields, .config_size = sizeof(sq_reformer_config),
-    .validate = reformer_validate, .tensors = reformer_tensors, .tensor_init = reformer_tensor_init,
+    .validate = reformer_validate, .ignores = reformer_ignores, .tensors = reformer_tensors, .tensor_init = reformer_tensor_init,
     .sizes = reformer_sizes, .flops = reformer_flops, .forward = reformer_forward, .backward = reformer_backward,
 };

@@ -17,6 +17,7 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_rfa,
     &sq__attention_cosformer,
     &sq__attention_infinite_former,
+    &sq__attention_routing,
     &sq__attention_reformer,
     &sq__attention_sliding_window,
     &sq__attention_sparse_transformer,

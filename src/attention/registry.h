@@ -11,6 +11,7 @@ extern const sq_attention_kind sq__attention_linear;
 extern const sq_attention_kind sq__attention_rfa;
 extern const sq_attention_kind sq__attention_cosformer;
 extern const sq_attention_kind sq__attention_infinite_former;
+extern const sq_attention_kind sq__attention_routing;
 extern const sq_attention_kind sq__attention_reformer;
 extern const sq_attention_kind sq__attention_sliding_window;
 extern const sq_attention_kind sq__attention_sparse_transformer;

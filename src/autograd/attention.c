@@ -124,17 +124,47 @@ static void fill_call(const sq_tape *tape, const sq_node *node, call *c)
     };
 }
 
+/* Tensors that follow the data while training: their next values, put in their places once the pass has read the present ones. */
+typedef struct moving { sq_buffer *buffer[SQ_PLAN_TENSORS]; float *next[SQ_PLAN_TENSORS]; } moving;
+
+static bool make_room(sq_tape *tape, const sq_node *node, moving *m)
+{
+    const attributes *a = node->attributes;
+    *m = (moving){ .next = { NULL } };
+    for (int i = 0; tape->training && i < a->tensor_count; i++) {
+        if (!sq_attention_moves(a->plan, i)) continue;
+        m->buffer[i] = sq__scratch(tape, (size_t)node->inputs[first_tensor(a) + i]->count * sizeof(float));
+        if (!m->buffer[i]) return false;
+        m->next[i] = sq__floats(m->buffer[i]);
+    }
+    return true;
+}
+
+static void move(sq_tape *tape, const sq_node *node, const moving *m)
+{
+    const attributes *a = node->attributes;
+    for (int i = 0; i < a->tensor_count; i++) {
+        const sq_var *tensor = node->inputs[first_tensor(a) + i];
+        if (!m->buffer[i]) continue;
+        memcpy(tensor->value, m->next[i], (size_t)tensor->count * sizeof(float));
+        sq__pool_release(tape->pool, m->buffer[i]);
+    }
+}
+
 static void attention_forward(sq_tape *tape, sq_node *node)
 {
     const attributes *a = node->attributes;
+    moving m;
     call c;
     if (node->recorded && !sq__save(tape, node, SAVED, sq_attention_saved_bytes(a->plan))) return;
     sq_buffer *workspace = sq__scratch(tape, sq_attention_workspace_bytes(a->plan, SQ_FORWARD));
-    if (!workspace) return;
+    if (!workspace || !make_room(tape, node, &m)) return;
     fill_call(tape, node, &c);
+    c.call.moved = m.next;
     if (c.call.auxiliary) *c.call.auxiliary = 0;
     c.call.workspace = sq__buffer_data(workspace);
     sq_attention_forward(a->plan, &c.call);
+    move(tape, node, &m);
     sq__pool_release(tape->pool, workspace);
 }
 

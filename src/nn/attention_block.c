@@ -53,7 +53,7 @@ sq_status sq__attention_block_redraw(sq_attention_block *block, uint64_t draw, s
     if (!any) return SQ_OK;
     SQ_TRY(longest_plan(block, &plan, error));
     for (int i = 0; i < block->tensor_count; i++)
-        if (!block->set->items[block->tensors[i]].trainable) SQ_TRY(draw_tensor(block, plan, i, draw, error));
+        if (!block->set->items[block->tensors[i]].trainable && !sq_attention_moves(plan, i)) SQ_TRY(draw_tensor(block, plan, i, draw, error));
     return SQ_OK;
 }
 

@@ -96,6 +96,10 @@ static void compare_inputs(sq_golden *golden, const sq_core *core, const buffers
         snprintf(name, sizeof name, "d%s", core->qk);
         for (int64_t i = 0; i < keys; i++) b->dq[i] += b->dk[i];
         sq__golden_compare(golden, name, b->dq, queries);
+    } else if (core->shared) {
+        const float *rest = sq__golden_floats(golden, "dk", SQ_SHAPE(d->B, d->key_heads, d->N, d->D));
+        for (int64_t i = 0; rest && i < keys; i++) b->dq[i] += b->dk[i] - rest[i];
+        sq__golden_compare(golden, "dq", b->dq, queries);
     } else {
         if (has_queries) sq__golden_compare(golden, "dq", b->dq, queries);
         if (has_keys) sq__golden_compare(golden, "dk", b->dk, keys);
@@ -121,12 +125,16 @@ static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan,
         b.saved = aligned(golden, sq_attention_saved_bytes(plan));
     }
     b.workspace = aligned(golden, more > workspace ? more : workspace);
+    float *moved[SQ_CORE_TENSORS] = { core->moved ? sq__golden_room(golden, core->tensors[0].count) : NULL }, auxiliary = 0;
     if (!sq__golden_going(golden)) return;
 
     sq_attention_call call = { .q = sq_view_bhtd(q, T, H, D), .k = sq_view_bhtd(k, N, Hk, D), .v = sq_view_bhtd(v, N, Hk, M),
                                .out = sq_view_bhtd(b.out, T, H, M), .key_keep = b.key_keep, .pair_keep = b.pair_keep,
-                               .tensors = b.tensors, .saved = b.saved, .workspace = b.workspace, .training = backward };
+                               .tensors = b.tensors, .saved = b.saved, .workspace = b.workspace, .training = backward, .auxiliary = &auxiliary, .moved = moved };
     sq_attention_forward(plan, &call);
+    if (core->moved) sq__golden_compare(golden, core->moved, moved[0], core->tensors[0].count);
+    if (core->only_moved) return;
+    if (core->auxiliary) sq__golden_compare(golden, core->auxiliary, &auxiliary, 1);
     sq__golden_compare_rows(golden, "out", b.out, B * H, T, M);
     if (!backward) return;
     sq_attention_gradients gradients = { .dout = sq_view_bhtd(g, T, H, M), .dq = sq_view_bhtd(b.dq, T, H, D), .dk = sq_view_bhtd(b.dk, N, Hk, D),

@@ -20,6 +20,9 @@ typedef struct sq_core {
     sq_core_tensor tensors[SQ_CORE_TENSORS];   /* the mechanism's, in its order */
     const char *key_keep, *pair_keep, *lengths;   /* names of tensors: [B,N], [T,N], [B]; NULL: none. Lengths become a key mask */
     const char *qk;                    /* one tensor that is queries and keys; its gradient is dq + dk. NULL: q and k */
+    const char *auxiliary, *moved;     /* tensors: the regulariser; the first tensor's next value. NULL: not compared */
+    bool shared;                       /* q and k are one, given twice: the file's dq + dk is ours */
+    bool only_moved;                   /* compare nothing else */
     bool fold;                         /* every entry's heads as heads of one entry */
 } sq_core;
 

@@ -70,6 +70,32 @@ static void cross_attention_of_free_sizes(void **state)
     free(values);
 }
 
+/* A tensor that follows the data moves in passes of training, only there, and is not drawn anew. */
+static void means_move_while_training(void **state)
+{
+    (void)state;
+    sq_attention_block block;
+    assert_ok(sq__attention_block_create(&block, &set, "mix", &(sq_attention_block_config){ .mechanism = "routing", .width = E, .heads = 2, .max_length = T },
+                                         NULL, false, &error), &error);
+    const sq_parameter *means = sq__parameters_find(&set, "mix.mechanism.means");
+    assert_non_null(means);
+    float *x = draw("x", B * T * E), *before = malloc((size_t)means->count * sizeof *before);
+    for (int training = 0; training < 2; training++) {
+        memcpy(before, means->value, (size_t)means->count * sizeof *before);
+        sq__tape_mode(tape, training == 1, 1, 1);
+        sq__attention_block_run(&block, tape, &(sq_attention_block_inputs){ .x = input(x, T, E) });
+        assert_ok(sq__tape_status(tape, &error), &error);
+        assert_ok(sq__attention_block_redraw(&block, 1, &error), &error);
+        double moved = 0;
+        for (int64_t i = 0; i < means->count; i++) moved = fmax(moved, fabs(means->value[i] - before[i]));
+        if (training) assert_true(moved > 0 && moved < 0.01);   /* 1 - decay = 0.001 of a distance of a few */
+        else assert_true(moved == 0);
+    }
+    sq__attention_block_clear(&block);
+    free(x);
+    free(before);
+}
+
 /* ---- layers ---- */
 
 enum { HEADS = 3, SIZE = E / HEADS, HIDDEN = 11 };
@@ -222,7 +248,7 @@ static void configurations_that_cannot_be(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = { TEST(cross_attention_of_free_sizes), TEST(encoder_layers_pre),
+    const struct CMUnitTest tests[] = { TEST(cross_attention_of_free_sizes), TEST(means_move_while_training), TEST(encoder_layers_pre),
                                         TEST(encoder_layers_post),           TEST(decoder_layers_pre),
                                         TEST(decoder_layers_post),           TEST(plans_are_kept),
                                         TEST(configurations_that_cannot_be) };

@@ -12,6 +12,7 @@ static const reference_row *const rows[] = {
     &reference_rfa,
     &reference_cosformer,
     &reference_infinite_former,
+    &reference_routing,
     &reference_reformer,
     &reference_sliding_window,
     &reference_sparse_transformer,

@@ -10,7 +10,8 @@
  * logarithm of each denominator. The paper's exp(w) - 1 on the window plus a global sum is here the window plus the sums before and after
  * it: the same, without cancellation. Grouped heads: query head h reads key head h / (H/Hk).
  *
- * Causal: s <= t; a band or filter then has window taps. No masks of pairs: far keys are summed once for all queries. More queries than max_length: simple and conv only.
+ * Causal: s <= t; a band or filter then has window taps. No masks of pairs: far keys are summed once for all queries.
+ * Streams but for full, whose state would grow; beyond max_length positions a stream goes on with the biases of the last ones. More queries than max_length: simple and conv only.
  * Departs from the paper: a query that sees no key gives zeros; 1e-6 is added to the filter's variance; the key of a head in conv is a
  * fixed linear function of its k instead of a projection to one number (the same functions of a token). Keys, or biases of one query,
  * that spread over more than 80 within 64 neighbours may lose the smaller to underflow.
@@ -97,7 +98,8 @@ static double flops(const void *options, const sq_problem *p, sq_pass pass)
 
 const sq_attention_kind sq__attention_aft = {
     .name = "aft", .title = "attention-free transformer", .paper = "arXiv:2105.14103", .cost = "O(n window) time, O(n) memory; full: O(n^2) time",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED, .fields = fields,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM, .fields = fields,
     .config_size = sizeof(sq_aft_config), .validate = validate, .tensors = tensors, .tensor_init = tensor_init, .sizes = sizes, .flops = flops,
     .forward = sq__aft_forward, .backward = sq__aft_backward,
+    .state_bytes = sq__aft_state_bytes, .state_reset = sq__aft_state_reset, .step = sq__aft_step,
 };

@@ -50,6 +50,7 @@ typedef struct sq_aft_block {
     const sq_kernels *kernels;
     const sq_head *head;
     int64_t D;
+    int64_t origin;                    /* position of the head's first key row: 0 but in streams */
     float tied;                        /* not 0: one key for all features, tied * the sum of k's */
     int64_t t0, rows, s0, keys;        /* what is loaded */
     float *x, *top;                    /* [keys, 2 D]: exp(k - top) v | exp(k - top), zeros for hidden keys; top [D] */
@@ -81,10 +82,14 @@ void sq__aft_backward_bias(sq_aft_block *block, const sq_aft_rows *rows);
 void sq__aft_absorb_rows(sq_aft_block *block, const sq_aft_rows *rows, int64_t count, const sq_aft_sums *sums);
 void sq__aft_apply_rows(sq_aft_block *block, const sq_aft_sums *sums, int64_t from, int64_t to);
 
-/* ---- execution (aft_run.c) ---- */
+/* ---- execution (aft_run.c, aft_run_bias.c, aft_step.c; what they share: aft_tiles.h) ---- */
 
 size_t sq__aft_workspace(const sq_aft_config *config, const sq_problem *problem, sq_pass pass);
 void sq__aft_forward(const sq_run *run);
 void sq__aft_backward(const sq_run *run);
+
+size_t sq__aft_state_bytes(const void *config, const sq_problem *problem);
+void sq__aft_state_reset(const void *config, const sq_problem *problem, void *state);
+void sq__aft_step(const sq_run *run, void *state);
 
 #endif

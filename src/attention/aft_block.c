@@ -58,12 +58,12 @@ void sq__aft_sums_add(const sq_aft_block *block, const sq_aft_sums *sums, const 
 
 static bool key_visible(const sq_aft_block *block, int64_t s)
 {
-    return !block->head->key_keep || block->head->key_keep[s];
+    return !block->head->key_keep || block->head->key_keep[s - block->origin];
 }
 
 static void read_key(const sq_aft_block *block, int64_t s, float *to)
 {
-    const float *k = block->head->k + s * block->head->k_row;
+    const float *k = block->head->k + (s - block->origin) * block->head->k_row;
     if (block->tied == 0) {
         memcpy(to, k, (size_t)block->D * sizeof *to);
         return;
@@ -88,7 +88,7 @@ bool sq__aft_load_keys(sq_aft_block *block, int64_t s0, int64_t keys)
     }
     for (int64_t j = 0; any && j < keys; j++) {
         float *weighted = block->x + j * 2 * D, *key = weighted + D;
-        const float *v = block->head->v + (s0 + j) * block->head->v_row;
+        const float *v = block->head->v + (s0 + j - block->origin) * block->head->v_row;
         if (!key_visible(block, s0 + j)) {
             memset(weighted, 0, (size_t)(2 * D) * sizeof *weighted);
             continue;

@@ -5,26 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "attention/aft.h"
-#include "base/parallel.h"
+#include "attention/aft_tiles.h"
 
-enum { ROWS = SQ_AFT_ROWS, KEYS = SQ_AFT_KEYS, GROUPS = 8 };   /* groups of tiles that sum gradients of biases apart, whatever the threads */
+enum { ROWS = SQ_AFT_ROWS, KEYS = SQ_AFT_KEYS };
 
-typedef struct execution {
-    const sq_run *run;
-    const sq_problem *p;
-    const sq_head *head;
-    sq_aft_block block;
-    sq_aft_bias bias;
-    sq_aft_sums before, rows;          /* far keys before the tile (their gradient: rows after it); [ROWS, D] each */
-    float *after;                      /* [tiles, 3, D] sums of the far keys after each tile */
-    float *g, *h, *sigmoid;            /* [ROWS, D] twice, [D] */
-    int64_t group;                     /* of tiles, where gradients of biases are summed */
-} execution;
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static int64_t tile_count(const sq_problem *p) { return (p->T + ROWS - 1) / ROWS; }
+static int64_t least(int64_t a, int64_t b) { return sq__aft_least(a, b); }
 
 static bool far_after(const sq_aft_bias *bias, const sq_problem *p)
 {
@@ -32,7 +17,7 @@ static bool far_after(const sq_aft_bias *bias, const sq_problem *p)
 }
 
 /* The near keys of tile i: [near_from, near_to). */
-static int64_t near_from(const execution *e, int64_t i)
+static int64_t near_from(const sq_aft_tiles *e, int64_t i)
 {
     const int64_t t0 = i * ROWS;
     if (e->bias.form == SQ_AFT_NONE) return e->p->causal ? least(t0, e->head->N) : e->head->N;
@@ -40,7 +25,7 @@ static int64_t near_from(const execution *e, int64_t i)
     return least(t0 - e->bias.reach, e->head->N);
 }
 
-static int64_t near_to(const execution *e, int64_t i)
+static int64_t near_to(const sq_aft_tiles *e, int64_t i)
 {
     const int64_t end = least((i + 1) * ROWS, e->head->T);
     if (e->p->causal) return least(end, e->head->N);
@@ -49,7 +34,7 @@ static int64_t near_to(const execution *e, int64_t i)
 
 /* ---- memory ---- */
 
-static size_t cut(execution *e, const sq_problem *p, sq_pass pass, void *workspace)
+static size_t cut(sq_aft_tiles *e, const sq_problem *p, sq_pass pass, void *workspace)
 {
     sq_cut cut = { workspace, 0 };
     sq__aft_block_cut(&e->block, p->D, &cut);
@@ -58,73 +43,49 @@ static size_t cut(execution *e, const sq_problem *p, sq_pass pass, void *workspa
     e->g = sq__cut_floats(&cut, ROWS * p->D);
     e->h = sq__cut_floats(&cut, ROWS * p->D);
     e->sigmoid = sq__cut_floats(&cut, p->D);
-    if (pass == SQ_FORWARD && far_after(&e->bias, p)) e->after = sq__cut_floats(&cut, tile_count(p) * 3 * p->D);
+    if (pass == SQ_FORWARD && far_after(&e->bias, p)) e->after = sq__cut_floats(&cut, sq__aft_tile_count(p) * 3 * p->D);
     return cut.used;
 }
 
-static size_t per_thread(const sq_aft_config *config, const sq_problem *p, sq_pass pass)
+size_t sq__aft_per_thread(const sq_aft_config *config, const sq_problem *p, sq_pass pass)
 {
-    execution e = { .bias = sq__aft_bias(config, p) };
+    sq_aft_tiles e = { .bias = sq__aft_bias(config, p) };
     return cut(&e, p, pass, NULL);
 }
 
-/* Rows of tiles that group `g` of them has, and the keys that they see. */
-static int64_t group_tile(const sq_problem *p, int64_t g)
-{
-    const int64_t tiles = tile_count(p), groups = least(GROUPS, tiles);
-    return g * tiles / groups;
-}
-
-static int64_t group_key(const sq_aft_bias *bias, const sq_problem *p, int64_t tile, bool end)
-{
-    if (bias->reach < 0) return end ? p->N : 0;
-    const int64_t at = tile * ROWS + (end ? bias->reach : -bias->reach);
-    return at < 0 ? 0 : least(at, p->N);
-}
-
-/* Floats that a group sums apart: the keys' factors, or all filters. */
-static int64_t group_floats(const sq_aft_bias *bias, const sq_problem *p, int64_t g)
-{
-    if (bias->form == SQ_AFT_FILTER) return p->H * bias->width;
-    if (bias->form != SQ_AFT_FACTORS) return 0;
-    return (group_key(bias, p, group_tile(p, g + 1), true) - group_key(bias, p, group_tile(p, g), false)) * bias->width;
-}
-
 /* What lies behind the threads' workspace: filters as they are used, then the groups' sums. */
-static float *shared_memory(const sq_aft_config *config, const sq_problem *p, sq_pass pass, int64_t group, sq_cut *cut)
+static float *filters(const sq_aft_config *config, const sq_problem *p, sq_pass pass, sq_cut *cut)
 {
     const sq_aft_bias bias = sq__aft_bias(config, p);
-    sq__cut(cut, per_thread(config, p, pass) * (size_t)p->threads);
-    float *at = sq__cut_floats(cut, bias.form == SQ_AFT_FILTER ? p->H * bias.width : 0);
-    for (int64_t g = 0; pass == SQ_BACKWARD && g <= group && g < least(GROUPS, tile_count(p)); g++)
-        at = sq__cut_floats(cut, group_floats(&bias, p, g));
-    return at;
+    sq__cut(cut, sq__aft_per_thread(config, p, pass) * (size_t)p->threads);
+    return sq__cut_floats(cut, bias.form == SQ_AFT_FILTER ? p->H * bias.width : 0);
 }
 
 static float *filters_of(const sq_run *run, sq_pass pass)
 {
     sq_cut cut = { run->call->workspace, 0 };
-    return shared_memory(run->config, run->problem, pass, -1, &cut);
+    return filters(run->config, run->problem, pass, &cut);
 }
 
-static float *group_sums(const sq_run *run, int64_t group)
+float *sq__aft_behind_filters(const sq_run *run)
 {
     sq_cut cut = { run->call->workspace, 0 };
-    return shared_memory(run->config, run->problem, SQ_BACKWARD, group, &cut);
+    filters(run->config, run->problem, SQ_BACKWARD, &cut);
+    return sq__cut(&cut, 0);
 }
 
 size_t sq__aft_workspace(const sq_aft_config *config, const sq_problem *p, sq_pass pass)
 {
     sq_cut cut = { NULL, 0 };
-    shared_memory(config, p, pass, GROUPS, &cut);
-    return cut.used;
+    filters(config, p, pass, &cut);
+    return cut.used + (pass == SQ_BACKWARD ? sq__aft_group_bytes(config, p) : 0);
 }
 
-static execution begin(const sq_run *run, const sq_head *head, sq_pass pass, void *workspace)
+sq_aft_tiles sq__aft_begin(const sq_run *run, const sq_head *head, sq_pass pass, void *workspace)
 {
     const sq_problem *p = run->problem;
     const sq_aft_config *config = run->config;
-    execution e = { .run = run, .p = p, .head = head, .bias = sq__aft_bias(config, p) };
+    sq_aft_tiles e = { .run = run, .p = p, .head = head, .bias = sq__aft_bias(config, p) };
     cut(&e, p, pass, workspace);
     e.block.kernels = run->kernels;
     e.block.head = head;
@@ -135,7 +96,7 @@ static execution begin(const sq_run *run, const sq_head *head, sq_pass pass, voi
     return e;
 }
 
-static void make_filters(const sq_run *run, sq_pass pass)
+void sq__aft_make_filters(const sq_run *run, sq_pass pass)
 {
     const sq_aft_bias bias = sq__aft_bias(run->config, run->problem);
     float *const *tensors = run->call->tensors;
@@ -143,14 +104,12 @@ static void make_filters(const sq_run *run, sq_pass pass)
         sq__aft_filter(filters_of(run, pass) + h * bias.width, tensors[0] + h * bias.width, tensors[1][h], tensors[2][h], bias.width);
 }
 
-static float *log_den(const execution *e, int64_t t)
+float *sq__aft_log_den(const sq_aft_tiles *e, int64_t t)
 {
     return (float *)e->run->call->saved + ((e->head->b * e->p->H + e->head->h) * e->p->T + t) * e->p->D;
 }
 
-/* fn for every block of near keys of tile i; what it needs is loaded. */
-typedef void (*block_fn)(execution *e, int64_t first_row);
-static void each_block(execution *e, int64_t i, block_fn fn)
+void sq__aft_each_block(sq_aft_tiles *e, int64_t i, sq_aft_block_fn fn)
 {
     const int64_t t0 = i * ROWS, end = least(t0 + ROWS, e->head->T), from = near_from(e, i), to = near_to(e, i);
     const int64_t common = e->p->causal ? least(t0, to) : to;   /* keys that all rows see */
@@ -167,14 +126,14 @@ static sq_aft_sums sums_at(const sq_aft_sums *sums, int64_t row, int64_t D)
     return (sq_aft_sums){ sums->top + row * D, sums->num + row * D, sums->den + row * D };
 }
 
-static sq_aft_sums after_tile(const execution *e, int64_t i)
+static sq_aft_sums after_tile(const sq_aft_tiles *e, int64_t i)
 {
     float *at = e->after + i * 3 * e->p->D;
     return (sq_aft_sums){ at, at + e->p->D, at + 2 * e->p->D };
 }
 
 /* The far keys after every tile, from the last tile to the first. */
-static void sum_after(execution *e)
+static void sum_after(sq_aft_tiles *e)
 {
     const int64_t tiles = (e->head->T + ROWS - 1) / ROWS, D = e->p->D;
     for (int64_t i = tiles - 1; i >= 0; i--) {
@@ -185,23 +144,22 @@ static void sum_after(execution *e)
     }
 }
 
-static void forward_block(execution *e, int64_t first_row)
+static void forward_block(sq_aft_tiles *e, int64_t first_row)
 {
     const sq_aft_sums rows = sums_at(&e->rows, first_row, e->p->D);
     sq__aft_forward_block(&e->block, &rows);
 }
 
-static void add_far(const execution *e, const sq_aft_sums *row, const sq_aft_sums *far)
+static void add_far(const sq_aft_tiles *e, const sq_aft_sums *row, const sq_aft_sums *far)
 {
     if (far->top[0] > -INFINITY) sq__aft_sums_add(&e->block, row, far->top, 0, far->num, far->den);
 }
 
-/* out = sigmoid(q) num / den */
-static void finish_row(const execution *e, int64_t t, const sq_aft_sums *row)
+void sq__aft_finish_row(const sq_aft_tiles *e, int64_t t, const sq_aft_sums *row)
 {
     const sq_head *head = e->head;
     const int64_t D = e->p->D;
-    float *out = head->out + t * head->out_row, *saved = e->run->call->saved ? log_den(e, t) : NULL;
+    float *out = head->out + t * head->out_row, *saved = e->run->call->saved ? sq__aft_log_den(e, t) : NULL;
     const bool empty = !(row->top[0] > -INFINITY);
     if (!empty) e->run->kernels->sigmoid(e->sigmoid, head->q + t * head->q_row, D);
     for (int64_t c = 0; c < D; c++) {
@@ -212,7 +170,7 @@ static void finish_row(const execution *e, int64_t t, const sq_aft_sums *row)
 
 static void forward_head(const sq_run *run, const sq_head *head)
 {
-    execution e = begin(run, head, SQ_FORWARD, head->workspace);
+    sq_aft_tiles e = sq__aft_begin(run, head, SQ_FORWARD, head->workspace);
     const int64_t D = e.p->D;
     sq__aft_sums_clear(&e.before, D);
     if (e.after) sum_after(&e);
@@ -220,7 +178,7 @@ static void forward_head(const sq_run *run, const sq_head *head)
         const int64_t count = least(ROWS, head->T - i * ROWS);
         sq__aft_absorb_keys(&e.block, i ? near_from(&e, i - 1) : 0, near_from(&e, i), &e.before);
         sq__aft_sums_clear(&e.rows, count * D);
-        each_block(&e, i, forward_block);
+        sq__aft_each_block(&e, i, forward_block);
         for (int64_t r = 0; r < count; r++) {
             const sq_aft_sums row = sums_at(&e.rows, r, D);
             add_far(&e, &row, &e.before);
@@ -228,21 +186,21 @@ static void forward_head(const sq_run *run, const sq_head *head)
                 const sq_aft_sums after = after_tile(&e, i);
                 add_far(&e, &row, &after);
             }
-            finish_row(&e, i * ROWS + r, &row);
+            sq__aft_finish_row(&e, i * ROWS + r, &row);
         }
     }
 }
 
 void sq__aft_forward(const sq_run *run)
 {
-    make_filters(run, SQ_FORWARD);
-    sq__for_heads(run, per_thread(run->config, run->problem, SQ_FORWARD), forward_head);
+    sq__aft_make_filters(run, SQ_FORWARD);
+    sq__for_heads(run, sq__aft_per_thread(run->config, run->problem, SQ_FORWARD), forward_head);
 }
 
 /* ---- backward ---- */
 
-/* g and h of tile i. dq where wanted: dout out (1 - sigmoid). */
-static int64_t load_rows(execution *e, int64_t i, bool queries)
+/* dq = dout out (1 - sigmoid) */
+int64_t sq__aft_load_rows(sq_aft_tiles *e, int64_t i, bool queries)
 {
     const sq_head *head = e->head;
     const int64_t D = e->p->D, t0 = i * ROWS, count = least(ROWS, head->T - t0);
@@ -259,28 +217,28 @@ static int64_t load_rows(execution *e, int64_t i, bool queries)
     return count;
 }
 
-static sq_aft_rows rows_at(const execution *e, int64_t row)
+sq_aft_rows sq__aft_rows_at(const sq_aft_tiles *e, int64_t row)
 {
     const int64_t D = e->p->D;
-    return (sq_aft_rows){ e->g + row * D, e->h + row * D, log_den(e, e->block.t0) };
+    return (sq_aft_rows){ e->g + row * D, e->h + row * D, sq__aft_log_den(e, e->block.t0) };
 }
 
-static void backward_block(execution *e, int64_t first_row)
+static void backward_block(sq_aft_tiles *e, int64_t first_row)
 {
-    const sq_aft_rows rows = rows_at(e, first_row);
+    const sq_aft_rows rows = sq__aft_rows_at(e, first_row);
     sq__aft_backward_block(&e->block, &rows);
 }
 
 /* Rows of tile i, for far keys. */
-static void absorb_tile(execution *e, int64_t i, int64_t count)
+static void absorb_tile(sq_aft_tiles *e, int64_t i, int64_t count)
 {
-    const sq_aft_rows rows = { e->g, e->h, log_den(e, i * ROWS) };
+    const sq_aft_rows rows = { e->g, e->h, sq__aft_log_den(e, i * ROWS) };
     sq__aft_absorb_rows(&e->block, &rows, count, &e->before);
 }
 
 static void backward_head(const sq_run *run, const sq_head *head)
 {
-    execution e = begin(run, head, SQ_BACKWARD, head->workspace);
+    sq_aft_tiles e = sq__aft_begin(run, head, SQ_BACKWARD, head->workspace);
     const int64_t tiles = (head->T + ROWS - 1) / ROWS, D = e.p->D;
     if (!head->accumulate) {
         sq__zero_rows(head->dk, head->dk_row, 0, head->N, D);
@@ -289,8 +247,8 @@ static void backward_head(const sq_run *run, const sq_head *head)
     sq__aft_sums_clear(&e.before, D);
     for (int64_t i = tiles - 1; i >= 0; i--) {      /* far keys before later tiles */
         if (i < tiles - 1) sq__aft_apply_rows(&e.block, &e.before, near_from(&e, i), near_from(&e, i + 1));
-        const int64_t count = load_rows(&e, i, true);
-        each_block(&e, i, backward_block);
+        const int64_t count = sq__aft_load_rows(&e, i, true);
+        sq__aft_each_block(&e, i, backward_block);
         absorb_tile(&e, i, count);
     }
     if (tiles) sq__aft_apply_rows(&e.block, &e.before, 0, near_from(&e, 0));
@@ -298,73 +256,14 @@ static void backward_head(const sq_run *run, const sq_head *head)
     sq__aft_sums_clear(&e.before, D);
     for (int64_t i = 0; i < tiles; i++) {           /* far keys after earlier tiles */
         if (i) sq__aft_apply_rows(&e.block, &e.before, near_to(&e, i - 1), near_to(&e, i));
-        absorb_tile(&e, i, load_rows(&e, i, false));
+        absorb_tile(&e, i, sq__aft_load_rows(&e, i, false));
     }
     if (tiles) sq__aft_apply_rows(&e.block, &e.before, near_to(&e, tiles - 1), head->N);
 }
 
-/* ---- gradients of the biases ---- */
-
-typedef struct biases { const sq_run *run; size_t per_thread; } biases;
-
-static sq_aft_bias_gradient target_of(const execution *e)
-{
-    float *const *to = e->run->gradients->dtensors;
-    if (e->bias.form == SQ_AFT_FACTORS)
-        return (sq_aft_bias_gradient){ .du = to[0], .dv = group_sums(e->run, e->group), .first_key = group_key(&e->bias, e->p, group_tile(e->p, e->group), false) };
-    if (e->bias.form == SQ_AFT_FILTER) return (sq_aft_bias_gradient){ .dw = group_sums(e->run, e->group) + e->head->h * e->bias.width };
-    return (sq_aft_bias_gradient){ .dw = to[0] };
-}
-
-static void bias_block(execution *e, int64_t first_row)
-{
-    const sq_aft_rows rows = rows_at(e, first_row);
-    const sq_aft_bias_gradient to = target_of(e);
-    sq__aft_backward_bias(&e->block, &rows);
-    sq__aft_bias_backward(&e->bias, e->block.t0, e->block.rows, e->block.s0, e->block.keys, e->block.de, &to);
-}
-
-/* All entries and heads of one group of tiles, in order. */
-static void bias_group(void *context, int64_t group, int thread)
-{
-    const biases *all = context;
-    const sq_problem *p = all->run->problem;
-    const sq_aft_bias bias = sq__aft_bias(all->run->config, p);
-    const int64_t floats = group_floats(&bias, p, group);
-    if (floats) memset(group_sums(all->run, group), 0, (size_t)floats * sizeof(float));
-    for (int64_t item = 0; item < p->B * p->H; item++) {
-        const sq_head head = sq__head(all->run, item / p->H, item % p->H);
-        execution e = begin(all->run, &head, SQ_BACKWARD, (char *)all->run->call->workspace + (size_t)thread * all->per_thread);
-        e.group = group;
-        for (int64_t i = group_tile(p, group); i < group_tile(p, group + 1) && i * ROWS < head.T; i++) {
-            load_rows(&e, i, false);
-            each_block(&e, i, bias_block);
-        }
-    }
-}
-
-/* The groups' sums, in order, into the tensors. */
-static void gather_groups(const sq_run *run)
-{
-    const sq_problem *p = run->problem;
-    const sq_aft_bias bias = sq__aft_bias(run->config, p);
-    const int64_t groups = least(GROUPS, tile_count(p));
-    float *const *to = run->gradients->dtensors, *const *tensors = run->call->tensors, *first = group_sums(run, 0);
-    for (int64_t g = 0; bias.form == SQ_AFT_FACTORS && g < groups; g++)
-        run->kernels->axpy(to[1] + group_key(&bias, p, group_tile(p, g), false) * bias.width, 1, group_sums(run, g), group_floats(&bias, p, g));
-    if (bias.form != SQ_AFT_FILTER) return;
-    for (int64_t g = 1; g < groups; g++) run->kernels->axpy(first, 1, group_sums(run, g), p->H * bias.width);
-    for (int64_t h = 0; h < p->H; h++)
-        sq__aft_filter_backward(first + h * bias.width, tensors[0] + h * bias.width, tensors[1][h], bias.width, to[0] + h * bias.width, to[1] + h, to[2] + h);
-}
-
 void sq__aft_backward(const sq_run *run)
 {
-    const sq_problem *p = run->problem;
-    const size_t each = per_thread(run->config, p, SQ_BACKWARD);
-    make_filters(run, SQ_BACKWARD);
-    sq__for_heads(run, each, backward_head);
-    if (sq__aft_bias(run->config, p).form == SQ_AFT_NONE || !run->gradients->dtensors) return;
-    sq__parallel(p->threads, least(GROUPS, tile_count(p)), bias_group, &(biases){ run, each });
-    gather_groups(run);
+    sq__aft_make_filters(run, SQ_BACKWARD);
+    sq__for_heads(run, sq__aft_per_thread(run->config, run->problem, SQ_BACKWARD), backward_head);
+    if (run->gradients->dtensors) sq__aft_bias_gradients(run);
 }

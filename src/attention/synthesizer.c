@@ -10,7 +10,7 @@
  * other scores are never a T x N matrix. Saves the log-sum-exp. Keys are not read without dot_product, queries neither where all is random.
  *
  * Tensors have a leading axis of the heads; sharing headwise: of 1 (then one thread sums their gradients). Random terms need T <= L.
- * tiling alike: B's index is j mod b, as one public implementation has it: then only lcm(a,b) products differ.
+ * A bias by distance is added to the sum. tiling alike: B's index is j mod b, as one public implementation has it: then only lcm(a,b) products differ.
  * Departs from the paper: the first layer of dense reads the head's query instead of the token; a query that sees no key gives zeros.
  *
  * Public code: 10-zin dense_ is sharing headwise, random_ the variant random; long-range-arena's factorized_random_ and random_ with x the
@@ -164,7 +164,7 @@ static double flops(const void *options, const sq_problem *p, sq_pass pass)
 
 const sq_attention_kind sq__attention_synthesizer = {
     .name = "synthesizer", .title = "scores without products of queries and keys", .paper = "arXiv:2005.00743", .cost = "O(n^2) time, O(n) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED, .fields = fields,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_BIAS, .fields = fields,
     .config_size = sizeof(sq_synthesizer_config), .validate = validate, .tensors = tensors, .tensor_init = tensor_init, .sizes = sizes, .flops = flops,
     .forward = sq__synthesizer_forward, .backward = sq__synthesizer_backward, .ignores = sq__synthesizer_ignores,
 };

@@ -19,6 +19,8 @@ typedef struct head_work {
     float *q, *k, *dq, *dk;            /* [T,width] [N,width] and their gradients */
     float *hidden;                     /* [T,hidden]: relu(W1 q + b1), then its gradient */
     float *a, *b, *da, *db;            /* [T,a] [T,b] */
+    sq_bias bias;
+    bool has_bias;
     void *engine;
 } head_work;
 
@@ -187,6 +189,7 @@ static head_work begin(const sq_run *run, const sq_head *head, sq_pass pass, voi
     head_work w = { .run = run, .p = run->problem, .head = head, .config = run->config, .s = sq__synthesizer_shape(run->config, run->problem) };
     w.set = w.s.sets > 1 ? head->h : 0;
     cut(&w, w.p, pass, workspace);
+    w.has_bias = sq__head_bias(run, head, &w.bias);
     find_weights(&w);
     if (w.s.width == 1) {              /* perhaps nothing but added scores */
         memset(w.q, 0, (size_t)head->T * sizeof(float));
@@ -209,7 +212,7 @@ static sq_dense dense_of(const head_work *w, const sq_dense_scores *scores)
     return (sq_dense){
         .T = head->T, .N = head->N, .D = w->s.width, .M = p->M, .scale = 1, .causal = p->causal, .q = w->q, .k = w->k, .v = head->v,
         .q_row = w->s.width, .k_row = w->s.width, .v_row = head->v_row, .key_keep = head->key_keep, .pair_keep = head->pair_keep, .pair_row = p->N,
-        .scores = w->s.has[SQ_TERM_RANDOM] || w->s.has[SQ_TERM_FACTORS] ? scores : NULL, .out = head->out, .out_row = head->out_row,
+        .bias = w->has_bias ? &w->bias : NULL, .scores = w->s.has[SQ_TERM_RANDOM] || w->s.has[SQ_TERM_FACTORS] ? scores : NULL, .out = head->out, .out_row = head->out_row,
         .lse = w->run->call->saved ? (float *)w->run->call->saved + (head->b * p->H + head->h) * p->T : NULL,
     };
 }

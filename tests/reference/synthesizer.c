@@ -65,7 +65,7 @@ static double affine(const double *x, const double *weight, const double *bias, 
 static double score(const terms *t, int64_t b, int64_t h, int64_t i, int64_t j, const double *hidden)
 {
     const reference_case *at = t->at;
-    double s = 0;
+    double s = reference_bias(at, i, j, h);
     if (t->weight[0] > 0) s += t->weight[0] * affine(hidden, t->w2, t->b2, j, t->hidden);
     if (t->weight[1] > 0) s += t->weight[1] * t->r[i * t->L + j];
     if (t->weight[2] > 0) {

@@ -1,5 +1,5 @@
 /* Dense engine: exact attention of one head by tiles with a running maximum and sum; never a T x N matrix.
- *   out[i] = sum_j p_ij v_j,  p_ij = exp(s_ij - lse_i),  s_ij = scale q_i . k_j + bias_(j-i) over visible j
+ *   out[i] = sum_j p_ij v_j,  p_ij = exp(s_ij - lse_i),  s_ij = scale q_i . k_j + bias_(j-i) + scores_ij over visible j
  * causal: j <= i. A row without a visible key gives zeros, lse = -inf, and zero gradient. Backward recomputes tiles from lse.
  * O(T N (D+M)) time; the workspace holds two floats per query and, packed, 1024 keys at most. Used by softmax, Linformer, Synthesizer, Set Transformer and others.
  */

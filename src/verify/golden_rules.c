@@ -156,7 +156,7 @@ static recorded find_recorded(const sq_golden *golden, const char *name)
     /* f32_err_<tensor>_max_abs and _rel_to_max; nan: zero in exact arithmetic */
     found.absolute_known = metadata_number(golden, "f32_err_%.100s_max_abs", name, &found.absolute, &nan_text);
     found.relative_known = metadata_number(golden, "f32_err_%.100s_rel_to_max", name, &found.relative, &nan_text);
-    found.zero = nan_text;
+    found.zero = found.zero || nan_text;
     if (found.absolute_known) return found;
     /* one figure for the output, one for all gradients */
     const char *side = sq__golden_is_gradient(golden, name) ? "grads" : "out";

@@ -142,6 +142,10 @@ static int run_mechanism(const bench_request *r, int mechanism, sq_stop_flag *st
             fprintf(stderr, "subquad: left out: %s\n", error.message);
             return 0;
         }
+        if (status == SQ_NO_MEMORY) {
+            fprintf(stderr, "subquad: %s at n = %lld: %s\n", info.name, (long long)r->lengths[i], error.message);
+            return sq_status_exit_code(status);
+        }
         if (status != SQ_OK) return report_error(&error);
         print_begin_once(r);
         print_case(r, info.name, r->lengths[i], &result);

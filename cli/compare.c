@@ -30,10 +30,10 @@ static void fill_cost(table *t, const sq_compare_row *row)
     if (row->seeds == 0) return;
     table_cell(t, 1, "%s", number_text((double)row->parameters, text, sizeof text));
     if (isfinite(row->epoch_seconds)) table_cell(t, 2, "%.2f", row->epoch_seconds);
-    table_cell(t, 3, "%s", number_text(row->clients_per_second, text, sizeof text));
-    table_cell(t, 4, "%s", number_text(row->tokens_per_second, text, sizeof text));
+    if (isfinite(row->clients_per_second)) table_cell(t, 3, "%s", number_text(row->clients_per_second, text, sizeof text));
+    if (isfinite(row->tokens_per_second)) table_cell(t, 4, "%s", number_text(row->tokens_per_second, text, sizeof text));
     table_cell(t, 5, "%s", bytes_text((double)row->train_peak_bytes, text, sizeof text));
-    table_cell(t, 6, "%s", bytes_text((double)row->inference_peak_bytes, text, sizeof text));
+    if (row->inference_peak_bytes) table_cell(t, 6, "%s", bytes_text((double)row->inference_peak_bytes, text, sizeof text));
 }
 
 static bool swept(const sq_compare_row *row)

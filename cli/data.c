@@ -26,6 +26,7 @@ static int clients(int argc, char **argv)
     int status = flags_parse(&u, argc, argv, &count);
     if (status >= 0) return status;
     if (!options.folder) return usage_error(u.command, "--out DIR is missing");
+    if (options.clients == 0) return usage_error(u.command, "--clients 0; expected 2 or more");
     options.seed = (uint64_t)seed;
     sq_clients_result result;
     sq_error error;

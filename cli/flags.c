@@ -213,8 +213,9 @@ int flags_parse(const usage *u, int argc, char **argv, int *count)
             if (status >= 0) return status;
         }
     }
-    if (*count < u->least) return usage_error(u->command, "too few arguments; usage: subquad %s %s", u->command, u->synopsis);
+    const char *gap = *u->synopsis ? " " : "";
+    if (*count < u->least) return usage_error(u->command, "too few arguments; usage: subquad %s%s%s", u->command, gap, u->synopsis);
     if (u->most >= 0 && *count > u->most)
-        return usage_error(u->command, "'%s' is one argument too many; usage: subquad %s %s", argv[1 + u->most], u->command, u->synopsis);
+        return usage_error(u->command, "'%s' is one argument too many; usage: subquad %s%s%s", argv[1 + u->most], u->command, gap, u->synopsis);
     return -1;
 }

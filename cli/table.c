@@ -115,9 +115,9 @@ void table_print(table *t, FILE *out)
 const char *bytes_text(double bytes, char *buffer, size_t size)
 {
     if (!(bytes >= 0)) snprintf(buffer, size, "-");
-    else if (bytes < 1e6) snprintf(buffer, size, "%.1f kB", bytes / 1e3);
-    else if (bytes < 1e9) snprintf(buffer, size, "%.1f MB", bytes / 1e6);
-    else snprintf(buffer, size, "%.2f GB", bytes / 1e9);
+    else if (bytes < 1 << 20) snprintf(buffer, size, "%.1f KiB", bytes / (1 << 10));
+    else if (bytes < 1 << 30) snprintf(buffer, size, "%.1f MiB", bytes / (1 << 20));
+    else snprintf(buffer, size, "%.2f GiB", bytes / (1 << 30));
     return buffer;
 }
 

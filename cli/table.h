@@ -23,7 +23,7 @@ void table_cell(table *t, int column, const char *format, ...) __attribute__((fo
 void table_mark(table *t, int row, int column);   /* shown bold, and with a star, so that it is seen without colours, too */
 void table_print(table *t, FILE *out);            /* and free */
 
-/* "12.3 MB", "-" for less than 0 */
+/* "12.3 MiB", "-" for less than 0 */
 const char *bytes_text(double bytes, char *buffer, size_t size);
 /* 4 significant digits with k, M, G */
 const char *number_text(double number, char *buffer, size_t size);

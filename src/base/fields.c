@@ -40,7 +40,7 @@ static sq_status set_number(const sq_field *field, void *at, const char *owner, 
         return sq__fail(error, SQ_INVALID, "%s: %s is '%s'; expected %s", owner, field->name, value, kind);
     double checked = field->type == SQ_FIELD_INT ? (double)whole : number;
     if (checked < field->minimum || checked > field->maximum)
-        return sq__fail(error, SQ_INVALID, "%s: %s is %s; expected %g to %g", owner, field->name, value, field->minimum, field->maximum);
+        return sq__fail(error, SQ_INVALID, "%s: %s is %s; expected %.10g to %.10g", owner, field->name, value, field->minimum, field->maximum);
     if (field->type == SQ_FIELD_INT) *(int64_t *)at = whole;
     else *(double *)at = number;
     return SQ_OK;

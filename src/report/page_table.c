@@ -80,7 +80,7 @@ static void row(const sq_comparison *c, const sq_findings *found, int i, FILE *f
     cell(file, sq__format_quantity(figure, r->clients_per_second > 0 ? r->clients_per_second : NAN));
     cell(file, sq__format_quantity(figure, r->tokens_per_second > 0 ? r->tokens_per_second : NAN));
     cell(file, sq__format_bytes(figure, (double)r->train_peak_bytes));
-    cell(file, sq__format_bytes(figure, (double)r->inference_peak_bytes));
+    cell(file, sq__format_bytes(figure, r->inference_peak_bytes ? (double)r->inference_peak_bytes : NAN));
     fputs("</tr>\n", file);
 }
 

@@ -115,6 +115,7 @@ class Data(Case):
         self.refused("data", "clients", "--out", "x", "--mode", "long_rang", says="did you mean 'long-range'?")
         self.refused("data", "clients", "--out", "x", "--mode", "long-range", "--max-events", 900, says="1100")
         self.refused("data", "clients", "--out", "x", "--noise", 0.9, says="noise")
+        self.refused("data", "clients", "--out", "x", "--clients", 0, says="--clients 0; expected 2 or more")
         self.assertFalse(os.path.exists(self.path("x")))
         os.mkdir(self.path("x"))
         with open(self.path("x", "task.yaml"), "w") as file:

@@ -57,6 +57,7 @@ class Usage(Case):
 
     def test_wrong_arguments(self):
         self.refused("compare", says="too few arguments")
+        self.assertTrue(self.refused("info", "extra", says="'extra' is one argument too many").endswith("usage: subquad info\n"))
         self.refused("compare", "a", "b", says="'b' is one argument too many")
         self.refused("compare", "t.yaml", "--seeds", says="--seeds needs a value")
         self.refused("compare", "t.yaml", "--seeds", "three", says="'three' is not a whole number")

@@ -22,7 +22,7 @@ static void every_key_is_checked(void **state)
     wrong("numeric: [{column: amount, transfrom: log}]\n", "task.yaml:1:28: unknown key 'transfrom'; did you mean 'transform'?");
     wrong("kind: event\n", "task.yaml:1:7: data: kind is 'event'; expected one of events, text; did you mean 'events'?");
     wrong("max_length: many\n", "task.yaml:1:13: data: max_length is 'many'; expected a whole number");
-    wrong("max_length: 0\n", "task.yaml:1:13: data: max_length is 0; expected 1 to 1.67772e+07");
+    wrong("max_length: 0\n", "task.yaml:1:13: data: max_length is 0; expected 1 to 16777216");
     wrong("max_length: [1]\n", "task.yaml:1:13: max_length: expected one value");
     wrong("split: {test: 2}\n", "task.yaml:1:15: data: test is 2; expected 0 to 0.9");
     wrong("split: 3\n", "task.yaml:1:8: split: expected keys");

@@ -10,6 +10,7 @@
 typedef int command_fn(int argc, char **argv);
 typedef struct command { const char *name, *help; command_fn *run; } command;
 
-command_fn command_compare, command_train, command_predict, command_bench, command_list, command_verify, command_data, command_info;
+command_fn command_compare, command_train, command_predict, command_bench, command_list, command_verify, command_data, command_info,
+    command_show, command_analyze, command_approximate;
 
 #endif

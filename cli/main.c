@@ -13,6 +13,9 @@ static const command commands[] = {
     { "predict", "class probabilities of every client of a table, by a trained model", command_predict },
     { "bench", "time attention against length", command_bench },
     { "list", "the mechanisms, what each can do, their options", command_list },
+    { "show", "the attention matrix that a mechanism implies, as a picture", command_show },
+    { "analyze", "spectrum, entropy and distance of attention matrices", command_analyze },
+    { "approximate", "error of every mechanism against exact attention for its cost", command_approximate },
     { "verify", "check this build against reference vectors", command_verify },
     { "data", "generate sample clients", command_data },
     { "info", "version, instruction sets, libraries, threads", command_info },
@@ -23,7 +26,7 @@ static void print_help(FILE *out)
 {
     fprintf(out, "usage: subquad COMMAND ...\n\n"
                  "Trains and compares attention mechanisms that cost less than n^2 on long sequences.\n\n");
-    for (int i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-10s%s\n", commands[i].name, commands[i].help);
+    for (int i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-13s%s\n", commands[i].name, commands[i].help);
     fprintf(out, "\n'subquad COMMAND --help' says more. To begin:\n"
                  "  subquad data clients --out clients\n"
                  "  subquad compare clients/task.yaml\n");

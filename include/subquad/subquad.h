@@ -7,5 +7,6 @@
 #include "subquad/task.h"
 #include "subquad/compare.h"
 #include "subquad/tools.h"
+#include "subquad/inspect.h"
 
 #endif

@@ -163,6 +163,7 @@ static void attention_forward(sq_tape *tape, sq_node *node)
     c.call.moved = m.next;
     if (c.call.auxiliary) *c.call.auxiliary = 0;
     c.call.workspace = sq__buffer_data(workspace);
+    if (tape->observer) tape->observer(tape->observer_context, a->plan, &c.call);
     sq_attention_forward(a->plan, &c.call);
     move(tape, node, &m);
     sq__pool_release(tape->pool, workspace);
@@ -224,6 +225,12 @@ static void attention_vjp(sq_tape *tape, sq_node *node)
 }
 
 const sq_op sq__op_attention = { "attention", ~0u, false, attention_shape, attention_forward, attention_vjp };
+
+void sq__tape_observe(sq_tape *tape, sq_attention_observer observer, void *context)
+{
+    tape->observer = observer;
+    tape->observer_context = context;
+}
 
 sq_var *sq__attention(sq_tape *tape, const sq_attention *plan, const sq_attention_inputs *inputs)
 {

@@ -61,6 +61,8 @@ struct sq_tape {
     sq_node *nodes;
     sq_status status;
     sq_error error;
+    sq_attention_observer observer;
+    void *observer_context;
 };
 
 extern const sq_op *const sq__ops[];   /* NULL-terminated */

@@ -115,6 +115,9 @@ typedef struct sq_attention_inputs {
     const uint8_t *key_keep, *pair_keep, *global_tokens;
     sq_var **auxiliary;
 } sq_attention_inputs;
+/* Called with every attention that runs on the tape, before it runs: for looking at what layers see. NULL: nobody looks. */
+typedef void (*sq_attention_observer)(void *context, const sq_attention *plan, const sq_attention_call *call);
+void sq__tape_observe(sq_tape *tape, sq_attention_observer observer, void *context);
 sq_var *sq__attention(sq_tape *tape, const sq_attention *plan, const sq_attention_inputs *inputs);
 
 /* One direction of a gated recurrent layer over x [B,T,I], gate order r, z, n as in torch.nn.GRU; returns every state [B,T,H].

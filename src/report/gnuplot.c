@@ -30,7 +30,30 @@ static sq_status open_one(sq_output **output, const char *folder, const char *na
     return status;
 }
 
-sq_status sq__plot_open(sq_plot *plot, const char *folder, const char *name, int width, int height, sq_error *error)
+static void put_svg(const sq_plot *plot, int width, int height)
+{
+    fprintf(plot->script,
+            "# gnuplot %s.gp draws this figure again, in this folder. As PNG: replace the terminal by\n"
+            "#   set terminal pngcairo noenhanced size %d,%d font 'sans-serif,20'\n"
+            "if (!exists('output')) output = '%s.svg'\n"
+            "set encoding utf8\n"
+            "set terminal svg noenhanced size %d,%d dynamic rounded font 'sans-serif,14' background '" SQ_PLOT_PAPER "'\n",
+            plot->name, 2 * width, 2 * height, plot->name, width, height);
+}
+
+static void put_png(const sq_plot *plot, int width, int height)
+{
+    fprintf(plot->script,
+            "# gnuplot %s.gp draws this figure again, in this folder.\n"
+            "if (!exists('output')) output = '%s.png'\n"
+            "set encoding utf8\n"
+            "set terminal pngcairo noenhanced size %d,%d font 'sans-serif,20' linewidth 2 background '" SQ_PLOT_PAPER "'\n",
+            plot->name, plot->name, 2 * width, 2 * height);
+}
+
+typedef void (*put_terminal)(const sq_plot *plot, int width, int height);
+
+static sq_status open_plot(sq_plot *plot, const char *folder, const char *name, int width, int height, put_terminal put, sq_error *error)
 {
     *plot = (sq_plot){ .folder = folder, .name = name };
     SQ_TRY(open_one(&plot->script_output, folder, name, ".gp", error));
@@ -41,12 +64,8 @@ sq_status sq__plot_open(sq_plot *plot, const char *folder, const char *name, int
     }
     plot->script = sq__output_stream(plot->script_output);
     plot->data = sq__output_stream(plot->data_output);
+    put(plot, width, height);
     fprintf(plot->script,
-            "# gnuplot %s.gp draws this figure again, in this folder. As PNG: replace the terminal by\n"
-            "#   set terminal pngcairo noenhanced size %d,%d font 'sans-serif,20'\n"
-            "if (!exists('output')) output = '%s.svg'\n"
-            "set encoding utf8\n"
-            "set terminal svg noenhanced size %d,%d dynamic rounded font 'sans-serif,14' background '" SQ_PLOT_PAPER "'\n"
             "set output output\n"
             "data = '%s.tsv'\n"
             "ink = '" SQ_PLOT_INK "'\n"
@@ -58,8 +77,18 @@ sq_status sq__plot_open(sq_plot *plot, const char *folder, const char *name, int
             "set key textcolor rgb ink\n"
             "set xlabel tc rgb ink\n"
             "set ylabel tc rgb ink\n",
-            name, 2 * width, 2 * height, name, width, height, name);
+            name);
     return SQ_OK;
+}
+
+sq_status sq__plot_open(sq_plot *plot, const char *folder, const char *name, int width, int height, sq_error *error)
+{
+    return open_plot(plot, folder, name, width, height, put_svg, error);
+}
+
+sq_status sq__plot_open_png(sq_plot *plot, const char *folder, const char *name, int width, int height, sq_error *error)
+{
+    return open_plot(plot, folder, name, width, height, put_png, error);
 }
 
 int sq__plot_block(sq_plot *plot)
@@ -136,11 +165,11 @@ static void last_line(int log, char *line, size_t size)
     snprintf(line, size, "%s", start ? start + 1 : text);
 }
 
-static sq_status draw(const char *folder, const char *name, const char *partial, const char *whole, sq_error *error)
+static sq_status draw(const char *folder, const char *name, const char *ending, const char *partial, const char *whole, sq_error *error)
 {
     char script[256], set_output[320], line[256];
     snprintf(script, sizeof script, "%s.gp", name);
-    snprintf(set_output, sizeof set_output, "output = '%s.svg.partial'", name);
+    snprintf(set_output, sizeof set_output, "output = '%s%s.partial'", name, ending);
     char *const arguments[] = { "gnuplot", "-d", "-e", set_output, script, NULL };
     FILE *log = tmpfile();
     if (!log) return sq__fail(error, SQ_IO, "cannot make a temporary file: %s", strerror(errno));
@@ -158,15 +187,20 @@ static sq_status draw(const char *folder, const char *name, const char *partial,
     return SQ_OK;
 }
 
-sq_status sq__plot_draw(const char *folder, const char *name, sq_error *error)
+static sq_status draw_as(const char *folder, const char *name, const char *ending, sq_error *error)
 {
-    char *partial = file_name(folder, name, ".svg.partial"), *whole = file_name(folder, name, ".svg");
-    sq_status status = partial && whole ? draw(folder, name, partial, whole, error) : sq__no_memory(error);
+    char unfinished[32];
+    snprintf(unfinished, sizeof unfinished, "%s.partial", ending);
+    char *partial = file_name(folder, name, unfinished), *whole = file_name(folder, name, ending);
+    sq_status status = partial && whole ? draw(folder, name, ending, partial, whole, error) : sq__no_memory(error);
     if (status != SQ_OK && partial) unlink(partial);
     sq__free(partial);
     sq__free(whole);
     return status;
 }
+
+sq_status sq__plot_draw(const char *folder, const char *name, sq_error *error) { return draw_as(folder, name, ".svg", error); }
+sq_status sq__plot_draw_png(const char *folder, const char *name, sq_error *error) { return draw_as(folder, name, ".png", error); }
 
 /* ---- style ---- */
 

@@ -15,7 +15,7 @@ struct sq_output;
 #define SQ_PLOT_PAPER "#ffffff"
 
 typedef struct sq_plot {
-    const char *folder, *name;         /* NAME.gp, NAME.tsv, NAME.svg */
+    const char *folder, *name;         /* NAME.gp, NAME.tsv, NAME.svg or NAME.png */
     FILE *script, *data;
     struct sq_output *script_output, *data_output;
     int blocks;                        /* data blocks so far: the next `index` */
@@ -23,12 +23,15 @@ typedef struct sq_plot {
 
 /* The script opens with terminal, colours and `data = 'NAME.tsv'`. */
 sq_status sq__plot_open(sq_plot *plot, const char *folder, const char *name, int width, int height, sq_error *error);
+/* The same as a bitmap, twice as large. */
+sq_status sq__plot_open_png(sq_plot *plot, const char *folder, const char *name, int width, int height, sq_error *error);
 /* Ends the current block of data; returns its `index`. */
 int sq__plot_block(sq_plot *plot);
 sq_status sq__plot_commit(sq_plot *plot, sq_error *error);   /* script and data appear */
 void sq__plot_discard(sq_plot *plot);
 /* Run gnuplot on a committed script. SQ_NOT_FOUND: there is no gnuplot; SQ_IO: it failed, with what it said. */
 sq_status sq__plot_draw(const char *folder, const char *name, sq_error *error);
+sq_status sq__plot_draw_png(const char *folder, const char *name, sq_error *error);
 
 /* The look of a model, the same in every figure: exact attention in ink, baselines grey and open, the others by colour, marker and dash,
  * distinct for 36 mechanisms; colours from Okabe and Ito's set for colour-blind readers. */

@@ -55,6 +55,16 @@ sq_status sq__scorer_open(sq_scorer **scorer, const char *model_path, const sq_s
 
 const char *sq__scorer_mechanism(const sq_scorer *scorer) { return scorer->description.mechanism; }
 
+int64_t sq__scorer_layers(const sq_scorer *scorer)
+{
+    return sq_mechanism_find(scorer->description.mechanism) >= 0 ? scorer->description.model.layers : 0;
+}
+
+void sq__scorer_observe(sq_scorer *scorer, sq_attention_observer observer, void *context)
+{
+    if (scorer->tape) sq__tape_observe(scorer->tape, observer, context);
+}
+
 void sq__scorer_destroy(sq_scorer **scorer)
 {
     sq_scorer *old = *scorer;

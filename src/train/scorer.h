@@ -2,6 +2,7 @@
 #ifndef SQ_TRAIN_SCORER_H
 #define SQ_TRAIN_SCORER_H
 
+#include "autograd/tape.h"
 #include "data/dataset.h"
 
 typedef struct sq_scorer sq_scorer;
@@ -9,6 +10,8 @@ typedef struct sq_scorer sq_scorer;
 /* schema: of the training, outlives the scorer. SQ_FORMAT for a damaged file or weights that are not finite. */
 sq_status sq__scorer_open(sq_scorer **scorer, const char *model_path, const sq_schema *schema, int threads, sq_error *error);
 const char *sq__scorer_mechanism(const sq_scorer *scorer);
+int64_t sq__scorer_layers(const sq_scorer *scorer);   /* of attention; 0: a baseline */
+void sq__scorer_observe(sq_scorer *scorer, sq_attention_observer observer, void *context);
 void sq__scorer_destroy(sq_scorer **scorer);   /* NULL allowed */
 /* logits [split size, classes] in the order of dataset->split[split]; seconds (may be NULL): of the model alone. */
 sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split split, sq_stop_flag *stop, float *logits, double *seconds,

@@ -1,11 +1,13 @@
-"""bench, verify, data clients."""
+"""bench, verify, data clients, show, analyze, approximate."""
 import csv
 import io
 import json
 import os
 import shutil
+import subprocess
+import unittest
 
-from cli import GOLDEN, Case, main
+from cli import GOLDEN, PROGRAM, SMALL, Case, main, read
 
 KEYS = ["mechanism", "n", "heads", "dim", "batch", "threads", "dtype", "pass", "causal", "ms", "gflops", "roofline", "workspace_bytes", "peak_bytes"]
 NAMES = ["softmax", "linformer", "performer", "infinite-former"]
@@ -123,6 +125,64 @@ class Data(Case):
         self.refused("data", "clients", "--out", "x", says="task.yaml: exists and was not written by this command")
         shutil.rmtree(self.path("x"))
         self.refused("data", "clients", "--out", "/proc/nowhere", says="/proc/nowhere")
+
+
+class Show(Case):
+    def test_characters(self):
+        out, _ = self.run_program("show", "softmax", "--n", 12, "--causal")
+        rows = out.splitlines()
+        self.assertEqual(rows[0], "head 0: 54% of pairs")
+        self.assertEqual(len(rows), 13)
+        for i, row in enumerate(rows[1:]):
+            self.assertEqual(len(row), 12)
+            self.assertEqual(row[i + 1:].strip(), "", "nothing of the future")
+            self.assertNotEqual(row[:i + 1].strip(), "")
+
+    def test_every_mechanism(self):
+        for row in self.run_program("list")[0].split("\n\n")[0].splitlines()[2:]:
+            arguments = ["show", row.split()[0], "--n", 16, "--heads", 2, "--dim", 8]
+            done = subprocess.run([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            if done.returncode == 2:   # a rule of its own, such as a grid that must have n places
+                self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
+                continue
+            self.assertEqual(done.returncode, 0, (arguments, done.stderr))
+            self.assertEqual(done.stdout.decode().count("\n"), 35, arguments)
+
+    def test_layers_and_refusals(self):
+        out, _ = self.run_program("show", "softmax", "--n", 8, "--layers", 2)
+        self.assertIn("after layer 2: 100.0% of pairs", out)
+        self.refused("show", "sotfmax", says="did you mean 'softmax'")
+        self.refused("show", "softmax", "--globals", "1", says="cannot do 'global'")
+        self.refused("show", "linformer", "--causal", says="cannot do 'causal'")
+        self.refused("show", "softmax", "--globals", "64", says="expected numbers from 0 to 63")
+        self.refused("show", "softmax", "-o", "x.gif", says=".svg or .png")
+
+    @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
+    def test_pictures(self):
+        self.run_program("show", "performer", "--heads", 5, "-o", "p.svg")
+        self.assertIn(b"</svg>", read(self.path("p.svg")))
+        self.run_program("show", "softmax", "--layers", 3, "-o", "q.png")
+        self.assertEqual(read(self.path("q.png"))[:8], b"\x89PNG\r\n\x1a\n")
+
+
+class Analyze(Case):
+    def test_run_and_approximate(self):
+        task = self.clients()
+        self.run_program("train", task, "--attention", "softmax", "--out", "run", *SMALL, "-q")
+        out, _ = self.run_program("analyze", "run", "--save", "qkv.safetensors", "--sequences", 3)
+        again, _ = self.run_program("analyze", "qkv.safetensors")
+        self.assertEqual(out, again, "the file holds what the run showed")
+        self.assertEqual(len(out.splitlines()), 2 + 2 * 2)
+        self.assertIn("layer.1, head 1", out)
+        out, _ = self.run_program("approximate", "qkv.safetensors", "--sequences", 1)
+        rows = {line.split()[0]: float(line.split()[-1]) for line in out.split("\n\n")[0].splitlines()[2:]}
+        self.assertEqual(rows["softmax"], 0)
+        self.assertGreater(rows["performer"], 0)
+
+    def test_refusals(self):
+        self.refused("analyze", "nothing", says="expected the folder of a training run")
+        self.refused("approximate", os.path.join(GOLDEN, "loss-smooth_l1_beta05.safetensors"), says="no tensors q, k, v")
+        self.refused("approximate", "x.safetensors", "--to", "sotfmax", says="did you mean 'softmax'")
 
 
 if __name__ == "__main__":

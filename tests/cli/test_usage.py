@@ -7,14 +7,17 @@ HELP = """usage: subquad COMMAND ...
 
 Trains and compares attention mechanisms that cost less than n^2 on long sequences.
 
-  compare   train every mechanism on one task under one protocol, and report
-  train     train one model on a task
-  predict   class probabilities of every client of a table, by a trained model
-  bench     time attention against length
-  list      the mechanisms, what each can do, their options
-  verify    check this build against reference vectors
-  data      generate sample clients
-  info      version, instruction sets, libraries, threads
+  compare      train every mechanism on one task under one protocol, and report
+  train        train one model on a task
+  predict      class probabilities of every client of a table, by a trained model
+  bench        time attention against length
+  list         the mechanisms, what each can do, their options
+  show         the attention matrix that a mechanism implies, as a picture
+  analyze      spectrum, entropy and distance of attention matrices
+  approximate  error of every mechanism against exact attention for its cost
+  verify       check this build against reference vectors
+  data         generate sample clients
+  info         version, instruction sets, libraries, threads
 
 'subquad COMMAND --help' says more. To begin:
   subquad data clients --out clients

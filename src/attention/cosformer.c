@@ -71,7 +71,7 @@ static void features(void *context, sq_linear_side side, int64_t first, int64_t 
 {
     const map *m = context;
     const sq_linear_rows *from = &m->rows[side];
-    float sine[SQ_LINEAR_CHUNK], cosine[SQ_LINEAR_CHUNK];
+    float sine[SQ_LINEAR_CHUNK] = { 0 }, cosine[SQ_LINEAR_CHUNK] = { 0 };
     angles(m, first, rows, sine, cosine);
     for (int64_t i = 0; i < rows; i++) {
         const float *x = from->x + (first + i) * from->x_row;
@@ -89,7 +89,7 @@ static void backward(void *context, sq_linear_side side, int64_t first, int64_t 
 {
     const map *m = context;
     const sq_linear_rows *to = &m->rows[side];
-    float sine[SQ_LINEAR_CHUNK], cosine[SQ_LINEAR_CHUNK];
+    float sine[SQ_LINEAR_CHUNK] = { 0 }, cosine[SQ_LINEAR_CHUNK] = { 0 };
     (void)f;
     angles(m, first, rows, sine, cosine);
     for (int64_t i = 0; i < rows; i++) {

@@ -35,10 +35,12 @@ typedef struct linear_config {
 } linear_config;
 
 static const sq_field linear_fields[] = {
-    SQ_CHOICE(linear_config, feature_map, "elu", feature_maps, "elu: elu(x) + 1; relu; exp; softmax: efficient attention (over q's entries, over the keys)"),
+    SQ_CHOICE(linear_config, feature_map, "elu", feature_maps,
+              "elu: elu(x) + 1; relu; exp; softmax: efficient attention (over q's entries, over the keys)"),
     SQ_CHOICE(linear_config, convention, "paper", conventions,
               "paper: no eps; idiap: 1e-6 added to the denominator; lucidrains: softmax times D^-1/2, causal denominator at least 1e-3"),
-    SQ_INT(linear_config, bucket, "1", 1, 1 << 30, "causal: rows see all keys of earlier buckets of this many and none of their own; 1: every key up to their own"),
+    SQ_INT(linear_config, bucket, "1", 1, 1 << 30,
+           "causal: rows see all keys of earlier buckets of this many and none of their own; 1: every key up to their own"),
     SQ_FIELDS_END
 };
 
@@ -54,10 +56,11 @@ static sq_status linear_validate(const void *data, const sq_problem *p, sq_error
     const linear_config *config = data;
     if ((config->convention == IDIAP && config->feature_map != ELU && config->feature_map != RELU) ||
         (config->convention == LUCIDRAINS && config->feature_map != SOFTMAX))
-        return sq__fail(error, SQ_UNSUPPORTED, "linear: convention %s has no feature_map %s; convention paper has every one", conventions[config->convention],
-                        feature_maps[config->feature_map]);
+        return sq__fail(error, SQ_UNSUPPORTED, "linear: convention %s has no feature_map %s; convention paper has every one",
+                        conventions[config->convention], feature_maps[config->feature_map]);
     if (config->bucket > 1 && (!p->causal || as_exponents(config, p)))
-        return sq__fail(error, SQ_UNSUPPORTED, "linear: bucket is %lld; only causal elu, relu and lucidrains' softmax have buckets", (long long)config->bucket);
+        return sq__fail(error, SQ_UNSUPPORTED, "linear: bucket is %lld; only causal elu, relu and lucidrains' softmax have buckets",
+                        (long long)config->bucket);
     if (p->scale != (float)(1.0 / sqrt((double)p->D)))
         return sq__fail(error, SQ_UNSUPPORTED, "linear: no scale is applied; expected the default, not %g", (double)p->scale);
     return SQ_OK;
@@ -79,7 +82,8 @@ static sq_linear_rule rule_of(const void *data, const sq_problem *p)
     const bool exponents = as_exponents(config, p);
     const double root = sqrt((double)p->D);
     sq_linear_rule rule = { .F = p->D, .context_bytes = sizeof(map), .exponents = exponents,
-                            .normalised = exponents && config->feature_map == SOFTMAX && !p->causal, .bucket = config->bucket, .denominator = SQ_LINEAR_PLAIN, .streams = config->bucket == 1 };
+                            .normalised = exponents && config->feature_map == SOFTMAX && !p->causal, .bucket = config->bucket,
+                            .denominator = SQ_LINEAR_PLAIN, .streams = config->bucket == 1 };
     if (config->convention == IDIAP) rule.denominator.add = 1e-6f;
     if (config->convention == LUCIDRAINS) {
         rule.gain = (float)(1 / root);

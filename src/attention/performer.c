@@ -142,7 +142,8 @@ static sq_linear_rule rule_of(const void *data, const sq_problem *p)
     const sq_performer_rule *rule = sq__performer_rule(config->convention, config->kernel, config->project);
     const bool exponents = as_exponents(rule, p), stabilised = !exponents && rule->stabiliser != SQ_STABILISER_NONE;
     sq_linear_rule linear = { .F = sq__performer_features(config, p->D), .context_bytes = sizeof(sq_performer_map), .exponents = exponents,
-                              .normalised = exponents && !config->project, .denominator = rule->denominator, .streams = !stabilised, .masked_count = stabilised };
+                              .normalised = exponents && !config->project, .denominator = rule->denominator,
+                              .streams = !stabilised, .masked_count = stabilised };
     if (p->causal) linear.denominator.per_feature = (float)rule->causal_per_feature;
     return linear;
 }

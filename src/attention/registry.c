@@ -16,6 +16,7 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_linear,
     &sq__attention_rfa,
     &sq__attention_cosformer,
+    &sq__attention_nystromformer,
     &sq__attention_infinite_former,
     &sq__attention_routing,
     &sq__attention_reformer,

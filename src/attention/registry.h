@@ -10,6 +10,7 @@ extern const sq_attention_kind sq__attention_performer;
 extern const sq_attention_kind sq__attention_linear;
 extern const sq_attention_kind sq__attention_rfa;
 extern const sq_attention_kind sq__attention_cosformer;
+extern const sq_attention_kind sq__attention_nystromformer;
 extern const sq_attention_kind sq__attention_infinite_former;
 extern const sq_attention_kind sq__attention_routing;
 extern const sq_attention_kind sq__attention_reformer;

@@ -13,6 +13,6 @@ sq_family_fn sq__family_aft, sq__family_synthesizer, sq__family_set_transformer,
 sq_family_fn sq__family_softmax, sq__family_mha, sq__family_linformer, sq__family_performer, sq__family_infinite_former, sq__family_block,
     sq__family_gru, sq__family_norm, sq__family_activation, sq__family_loss, sq__family_optimizer, sq__family_schedule,
     sq__family_reformer;
-extern sq_family_fn sq__family_linear, sq__family_rfa, sq__family_cosformer;
+extern sq_family_fn sq__family_linear, sq__family_rfa, sq__family_cosformer, sq__family_nystromformer;
 
 #endif

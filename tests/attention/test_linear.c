@@ -215,7 +215,8 @@ static void test_exponents_far_apart(void **state)
 static void test_denominators(void **state)
 {
     static const sq_linear_denominator rules[] = {
-        { 0.5f, 0, -1, 0, -INFINITY, false }, { 0, 0.25f, -1, 0, -INFINITY, false }, { 0, 0, 40, 80, -INFINITY, false }, { 0, 0, -1, 0, 60, false }, { 0.1f, 0.2f, 30, 20, 50, false },
+        { 0.5f, 0, -1, 0, -INFINITY, false }, { 0, 0.25f, -1, 0, -INFINITY, false }, { 0, 0, 40, 80, -INFINITY, false }, { 0, 0, -1, 0, 60, false },
+        { 0.1f, 0.2f, 30, 20, 50, false },
     };
     (void)state;
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
@@ -248,8 +249,8 @@ static void test_buckets(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof buckets / sizeof buckets[0]; i++)
         for (int cross = 0; cross < 3; cross++) {
-            const problem p = { .T = cross == 1 ? 290 : 333, .N = cross == 2 ? 260 : 333, .causal = true, .spread = 0.2f, .rule = { 0, 0, -1, 0, 1e-3f, false },
-                                .bucket = buckets[i], .masked = cross == 0 };
+            const problem p = { .T = cross == 1 ? 290 : 333, .N = cross == 2 ? 260 : 333, .causal = true, .spread = 0.2f,
+                                .rule = { 0, 0, -1, 0, 1e-3f, false }, .bucket = buckets[i], .masked = cross == 0 };
             try(&p);
         }
 }
@@ -289,8 +290,8 @@ static void test_continued(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_edges_of_chunks), cmocka_unit_test(test_exponents_far_apart), cmocka_unit_test(test_denominators), cmocka_unit_test(test_decay),
-        cmocka_unit_test(test_buckets), cmocka_unit_test(test_continued),
+        cmocka_unit_test(test_edges_of_chunks), cmocka_unit_test(test_exponents_far_apart), cmocka_unit_test(test_denominators),
+        cmocka_unit_test(test_decay), cmocka_unit_test(test_buckets), cmocka_unit_test(test_continued),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

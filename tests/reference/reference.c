@@ -11,6 +11,7 @@ static const reference_row *const rows[] = {
     &reference_linear,
     &reference_rfa,
     &reference_cosformer,
+    &reference_nystromformer,
     &reference_infinite_former,
     &reference_routing,
     &reference_reformer,

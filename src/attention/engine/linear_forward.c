@@ -4,7 +4,11 @@
 #include "attention/engine/linear_state.h"
 #include "base/subnormal.h"
 
-typedef struct scratch { float *x, *y, *v, *a, *shift, *before, *temporary; double *decay; } scratch;   /* before: the state's part of the denominator; decay: L */
+typedef struct scratch {
+    float *x, *y, *v, *a, *shift, *temporary;
+    float *before;                     /* the state's part of the denominator */
+    double *decay;                     /* L, linear_state.h */
+} scratch;
 
 static size_t cut_scratch(scratch *s, void *workspace, int64_t F, int64_t M, bool causal)
 {

@@ -1,0 +1,211 @@
+/* Laws of random feature attention and cosFormer, and streams of ragged batches, that conformance cannot know. */
+#include "base/memory.h"
+#include "reference/trial.h"
+#include "support/check.h"
+
+static void open_or_fail(trial *t, const char *mechanism, const char *options, const trial_shape *shape)
+{
+    if (trial_open(t, mechanism, options, shape) != SQ_OK) fail_msg("%s %s: %s", mechanism, options, t->error.message);
+}
+
+/* Rows of unit length, for which exp(-|q - k|^2 / 2) is exp(q.k) up to a constant factor: softmax of scale 1. */
+static void give_directions(trial *t)
+{
+    trial_array *sides[] = { &t->q, &t->k };
+    for (int s = 0; s < 2; s++)
+        for (int64_t i = 0; i < sides[s]->rows; i++)
+            for (int64_t h = 0; h < sides[s]->heads; h++) {
+                double square = 0;
+                for (int64_t d = 0; d < sides[s]->width; d++) square += pow((double)*trial_at(sides[s], 0, i, h, d), 2);
+                for (int64_t d = 0; d < sides[s]->width; d++) *trial_at(sides[s], 0, i, h, d) /= (float)sqrt(square);
+            }
+}
+
+static double distance_from_softmax(const char *features, bool causal, int draws)
+{
+    const trial_shape shape = { .B = 1, .H = 2, .T = 120, .N = 120, .D = 8, .M = 5, .causal = causal };
+    trial exact, random;
+    double square = 0;
+    sq_error error;
+    open_or_fail(&exact, "softmax", "", &shape);
+    open_or_fail(&random, "rfa", features, &shape);
+    sq_attention_desc desc = exact.desc;
+    desc.scale = 1;
+    sq_attention_destroy(&exact.plan);
+    assert_ok(sq_attention_create(&exact.plan, &desc, &error), &error);
+    give_directions(&exact), give_directions(&random);
+    trial_forward(&exact);
+    for (int64_t i = 0; i < random.tensor_size[1]; i++) random.tensor[1][i] = 1;
+    for (int draw = 0; draw < draws; draw++) {
+        assert_int_equal(sq_attention_tensor_init(random.plan, 0, 5, (uint64_t)draw, random.tensor[0]), SQ_OK);
+        trial_forward(&random);
+        for (int64_t i = 0; i < exact.out.count; i++) square += pow((double)exact.out.data[i] - random.out.data[i], 2);
+    }
+    square /= (double)(exact.out.count * draws);
+    trial_close(&exact);
+    trial_close(&random);
+    return sqrt(square);
+}
+
+/* The error falls as m^-1/2: 256 times the features, 1/16 of the error. */
+static void test_rfa_converges_to_softmax_of_directions(void **state)
+{
+    (void)state;
+    for (int causal = 0; causal < 2; causal++) {
+        const double coarse = distance_from_softmax("features=64", causal == 1, 8), fine = distance_from_softmax("features=16384", causal == 1, 1);
+        print_message("rfa%s: distance from softmax %.2e with 64 features, %.2e with 16384\n", causal ? " causal" : "", coarse, fine);
+        assert_true(fine < coarse / 8 && fine > coarse / 32);
+    }
+}
+
+/* Only directions count. */
+static void test_rfa_ignores_norms(void **state)
+{
+    const trial_shape shape = { .B = 1, .H = 2, .T = 30, .N = 30, .D = 8, .M = 5 };
+    trial a, b;
+    (void)state;
+    open_or_fail(&a, "rfa", "", &shape);
+    open_or_fail(&b, "rfa", "", &shape);
+    for (int64_t i = 0; i < a.q.count; i++) b.q.data[i] *= 8, b.k.data[i] *= 0.25f;
+    trial_forward(&a), trial_forward(&b);
+    for (int64_t i = 0; i < a.out.count; i++) assert_close(b.out.data[i], a.out.data[i], 1e-6);
+    trial_close(&a);
+    trial_close(&b);
+}
+
+/* Open gates keep everything alike (up to their common factor, which cancels); closed ones see their own token alone. */
+static void test_rfa_gates(void **state)
+{
+    const trial_shape shape = { .B = 1, .H = 1, .T = 200, .N = 200, .D = 8, .M = 3, .causal = true };
+    trial plain, gated;
+    (void)state;
+    open_or_fail(&plain, "rfa", "kernel=arccos", &shape);
+    open_or_fail(&gated, "rfa", "kernel=arccos gate=true", &shape);
+    memcpy(gated.tensor[0], plain.tensor[0], (size_t)plain.tensor_size[0] * sizeof(float));
+    memcpy(gated.tensor[1], plain.tensor[1], (size_t)plain.tensor_size[1] * sizeof(float));
+    for (int64_t i = 0; i < gated.input[0].count; i++) gated.input[0].data[i] = 30;
+    trial_forward(&plain), trial_forward(&gated);
+    for (int64_t i = 0; i < plain.out.count; i++) assert_close(gated.out.data[i], plain.out.data[i], 1e-5);
+    for (int64_t i = 0; i < gated.input[0].count; i++) gated.input[0].data[i] = -40;
+    trial_forward(&gated);
+    for (int64_t i = 0; i < shape.T; i++)
+        for (int64_t c = 0; c < shape.M; c++) assert_close(*trial_at(&gated.out, 0, i, 0, c), *trial_at(&gated.v, 0, i, 0, c), 1e-5);
+    trial_close(&plain);
+    trial_close(&gated);
+}
+
+/* Over a period far beyond the length the cosine is 1: linear attention of rectified rows. */
+static void test_cosformer_of_a_long_period_is_linear(void **state)
+{
+    (void)state;
+    for (int causal = 0; causal < 2; causal++) {
+        const trial_shape shape = { .B = 1, .H = 2, .T = 50, .N = 50, .D = 8, .M = 4, .causal = causal == 1 };
+        trial a, b;
+        open_or_fail(&a, "cosformer", "period=10000000", &shape);
+        open_or_fail(&b, "linear", "feature_map=relu", &shape);
+        trial_forward(&a), trial_forward(&b);
+        for (int64_t i = 0; i < a.out.count; i++) assert_close(a.out.data[i], b.out.data[i], 2e-6);
+        trial_close(&a);
+        trial_close(&b);
+    }
+}
+
+/* A plan that knows a larger length gives a shorter sequence the same weights whatever it is padded to. */
+static void test_cosformer_takes_the_largest_length(void **state)
+{
+    const trial_shape shape = { .B = 1, .H = 2, .T = 50, .N = 50, .D = 8, .M = 4 };
+    trial a, b;
+    sq_error error;
+    (void)state;
+    open_or_fail(&a, "cosformer", "period=400", &shape);
+    open_or_fail(&b, "cosformer", "", &shape);
+    sq_attention_desc desc = b.desc;
+    desc.max_length = 400;
+    sq_attention_destroy(&b.plan);
+    assert_ok(sq_attention_create(&b.plan, &desc, &error), &error);
+    trial_forward(&a), trial_forward(&b);
+    for (int64_t i = 0; i < a.out.count; i++) assert_true(a.out.data[i] == b.out.data[i]);
+    trial_close(&a);
+    trial_close(&b);
+}
+
+/* A batch of two prompts of 20 and 9 rows in one step, then rows one by one after each's own end: as each entry by itself. */
+static void stream_ragged(const char *mechanism)
+{
+    enum { N = 32, D = 6, M = 4, PROMPT = 20 };
+    static const int32_t lengths[2] = { PROMPT, 9 };
+    const trial_shape shape = { .B = 2, .H = 1, .T = N, .N = N, .D = D, .M = M, .causal = true };
+    trial whole;
+    sq_attention *plans[2];
+    sq_error error;
+    open_or_fail(&whole, mechanism, "", &shape);
+    trial_forward(&whole);
+    for (int one = 0; one < 2; one++) {
+        sq_attention_desc desc = whole.desc;
+        desc.max_length = N, desc.lengths = true;
+        desc.T = desc.N = one ? 1 : PROMPT;
+        assert_ok(sq_attention_create(&plans[one], &desc, &error), &error);
+    }
+    void *state = sq__alloc(sq_attention_state_bytes(plans[0])), *workspace = sq__alloc(sq_attention_workspace_bytes(plans[0], SQ_FORWARD));
+    float out[2 * PROMPT * M];
+    sq_attention_call call = { .q = whole.q.view, .k = whole.k.view, .v = whole.v.view, .out = sq_view_bthd(out, PROMPT, 1, M), .lengths = lengths,
+                               .query_lengths = lengths, .tensors = whole.tensor, .workspace = workspace };
+    sq_attention_state_reset(plans[0], state);
+    sq_attention_step(plans[0], &call, state);
+    for (int64_t b = 0; b < 2; b++)
+        for (int64_t c = 0; c < M; c++) assert_close(out[(b * PROMPT + lengths[b] - 1) * M + c], *trial_at(&whole.out, b, lengths[b] - 1, 0, c), 2e-6);
+    for (int64_t i = 0; i < 8; i++) {
+        float q[2 * D], k[2 * D], v[2 * M];
+        for (int64_t b = 0; b < 2; b++) {
+            memcpy(q + b * D, trial_at(&whole.q, b, lengths[b] + i, 0, 0), sizeof(float) * D);
+            memcpy(k + b * D, trial_at(&whole.k, b, lengths[b] + i, 0, 0), sizeof(float) * D);
+            memcpy(v + b * M, trial_at(&whole.v, b, lengths[b] + i, 0, 0), sizeof(float) * M);
+        }
+        call.q = sq_view_bthd(q, 1, 1, D), call.k = sq_view_bthd(k, 1, 1, D), call.v = sq_view_bthd(v, 1, 1, M), call.out = sq_view_bthd(out, 1, 1, M);
+        call.lengths = call.query_lengths = NULL;
+        sq_attention_step(plans[1], &call, state);
+        for (int64_t b = 0; b < 2; b++)
+            for (int64_t c = 0; c < M; c++) assert_close(out[b * M + c], *trial_at(&whole.out, b, lengths[b] + i, 0, c), 4e-6);
+    }
+    sq__free(state);
+    sq__free(workspace);
+    sq_attention_destroy(&plans[0]);
+    sq_attention_destroy(&plans[1]);
+    trial_close(&whole);
+}
+
+static void test_ragged_streams(void **state)
+{
+    (void)state;
+    stream_ragged("linear");
+    stream_ragged("rfa");
+    stream_ragged("cosformer");
+    stream_ragged("performer");
+}
+
+static void expect_refusal(const char *mechanism, const char *options, sq_status status, const char *part)
+{
+    const trial_shape shape = { .B = 1, .H = 1, .T = 8, .N = 8, .D = 4, .M = 4 };
+    trial t;
+    assert_int_equal(trial_open(&t, mechanism, options, &shape), status);
+    assert_contains(t.error.message, part);
+    trial_close(&t);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    expect_refusal("rfa", "convention=noahs-ark kernel=arccos", SQ_UNSUPPORTED, "convention paper has all");
+    expect_refusal("rfa", "gate=true", SQ_UNSUPPORTED, "only causal");
+    expect_refusal("cosformer", "period=7", SQ_INVALID, "at least the length, 8");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rfa_converges_to_softmax_of_directions), cmocka_unit_test(test_rfa_ignores_norms), cmocka_unit_test(test_rfa_gates),
+        cmocka_unit_test(test_cosformer_of_a_long_period_is_linear), cmocka_unit_test(test_cosformer_takes_the_largest_length),
+        cmocka_unit_test(test_ragged_streams), cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

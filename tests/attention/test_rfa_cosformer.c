@@ -183,6 +183,51 @@ static void test_ragged_streams(void **state)
     stream_ragged("performer");
 }
 
+/* NaN in keys and values that are masked: the same bits out, and gradients of 0 there. */
+static void hide_nan(const char *mechanism, const char *options, bool causal)
+{
+    const trial_shape shape = { .B = 2, .H = 2, .T = 70, .N = 70, .D = 8, .M = 5, .causal = causal, .key_mask = true };
+    trial clean, dirty;
+    open_or_fail(&clean, mechanism, options, &shape);
+    open_or_fail(&dirty, mechanism, options, &shape);
+    for (int64_t b = 0; b < 2; b++)
+        for (int64_t j = 0; j < 70; j++)
+            for (int64_t h = 0; h < 2 && !dirty.key_keep[b * 70 + j]; h++) {
+                for (int64_t c = 0; c < 8; c++) *trial_at(&dirty.k, b, j, h, c) = NAN;
+                for (int64_t c = 0; c < 5; c++) *trial_at(&dirty.v, b, j, h, c) = NAN;
+                if (dirty.input_count) *trial_at(&dirty.input[0], b, j, h, 0) = NAN;
+            }
+    trial_forward(&clean), trial_forward(&dirty);
+    trial_backward(&clean), trial_backward(&dirty);
+    const trial_array *a[] = { &clean.out, &clean.dq, &clean.dk, &clean.dv, &clean.dinput[0] };
+    const trial_array *b[] = { &dirty.out, &dirty.dq, &dirty.dk, &dirty.dv, &dirty.dinput[0] };
+    for (int x = 0; x < 4 + clean.input_count; x++)
+        if (memcmp(a[x]->data, b[x]->data, (size_t)a[x]->count * sizeof(float)) != 0) fail_msg("%s %s: masked NaN shows (array %d)", mechanism, options, x);
+    for (int i = 0; i < clean.tensor_count; i++)
+        if (clean.dtensor[i] && memcmp(clean.dtensor[i], dirty.dtensor[i], (size_t)clean.tensor_size[i] * sizeof(float)) != 0)
+            fail_msg("%s %s: masked NaN shows in the gradient of %s", mechanism, options, clean.tensors[i].name);
+    trial_close(&clean);
+    trial_close(&dirty);
+}
+
+static void test_masked_rows_may_hold_anything(void **state)
+{
+    (void)state;
+    for (int causal = 0; causal < 2; causal++) {
+        hide_nan("linear", "", causal == 1);
+        hide_nan("linear", "feature_map=softmax", causal == 1);
+        hide_nan("linear", "feature_map=relu convention=idiap", causal == 1);
+        hide_nan("cosformer", "", causal == 1);
+        hide_nan("rfa", "", causal == 1);
+        hide_nan("performer", "", causal == 1);
+        hide_nan("performer", "kernel=hyperbolic", causal == 1);
+    }
+    hide_nan("rfa", "gate=true", true);
+    hide_nan("rfa", "gate=true kernel=arccos", true);
+    hide_nan("nystromformer", "landmarks=8", false);
+    hide_nan("nystromformer", "landmarks=8 convention=lucidrains", false);
+}
+
 static void expect_refusal(const char *mechanism, const char *options, sq_status status, const char *part)
 {
     const trial_shape shape = { .B = 1, .H = 1, .T = 8, .N = 8, .D = 4, .M = 4 };
@@ -205,7 +250,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rfa_converges_to_softmax_of_directions), cmocka_unit_test(test_rfa_ignores_norms), cmocka_unit_test(test_rfa_gates),
         cmocka_unit_test(test_cosformer_of_a_long_period_is_linear), cmocka_unit_test(test_cosformer_takes_the_largest_length),
-        cmocka_unit_test(test_ragged_streams), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_ragged_streams), cmocka_unit_test(test_masked_rows_may_hold_anything),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

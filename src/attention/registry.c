@@ -18,6 +18,7 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_cosformer,
     &sq__attention_nystromformer,
     &sq__attention_infinite_former,
+    &sq__attention_sinkhorn,
     &sq__attention_routing,
     &sq__attention_reformer,
     &sq__attention_sliding_window,

@@ -12,6 +12,7 @@ extern const sq_attention_kind sq__attention_rfa;
 extern const sq_attention_kind sq__attention_cosformer;
 extern const sq_attention_kind sq__attention_nystromformer;
 extern const sq_attention_kind sq__attention_infinite_former;
+extern const sq_attention_kind sq__attention_sinkhorn;
 extern const sq_attention_kind sq__attention_routing;
 extern const sq_attention_kind sq__attention_reformer;
 extern const sq_attention_kind sq__attention_sliding_window;

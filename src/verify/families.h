@@ -8,6 +8,7 @@
 #include "verify/golden.h"
 
 typedef void sq_family_fn(sq_golden *golden);
+sq_family_fn sq__family_sinkhorn;
 sq_family_fn sq__family_routing;
 sq_family_fn sq__family_aft, sq__family_synthesizer, sq__family_set_transformer, sq__family_long_short;
 sq_family_fn sq__family_softmax, sq__family_mha, sq__family_linformer, sq__family_performer, sq__family_infinite_former, sq__family_block,

@@ -23,6 +23,7 @@ static const family families[] = {
     { "infinite-former", sq__family_infinite_former, { .fixed = false } },
     { "reformer_lsh", sq__family_reformer, { true, 1e-5, 1e-5, 1e-6 } },
     { "routing_kmeans", sq__family_routing, { true, 1e-5, 1e-5, 1e-6 } },
+    { "sinkhorn", sq__family_sinkhorn, { true, 1e-5, 1e-5, 1e-6 } },
     { "transformer-block", sq__family_block, { .fixed = false } },
     { "gru", sq__family_gru, { .fixed = false } },
     { "norm", sq__family_norm, { .fixed = false } },

@@ -13,6 +13,7 @@ static const reference_row *const rows[] = {
     &reference_cosformer,
     &reference_nystromformer,
     &reference_infinite_former,
+    &reference_sinkhorn,
     &reference_routing,
     &reference_reformer,
     &reference_sliding_window,

@@ -22,11 +22,13 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_routing,
     &sq__attention_reformer,
     &sq__attention_sliding_window,
+    &sq__attention_longformer,
     &sq__attention_sparse_transformer,
     &sq__attention_aft,
     &sq__attention_synthesizer,
     &sq__attention_set_transformer,
     &sq__attention_long_short,
+    &sq__attention_bigbird,
     NULL,
 };
 

@@ -16,10 +16,12 @@ extern const sq_attention_kind sq__attention_sinkhorn;
 extern const sq_attention_kind sq__attention_routing;
 extern const sq_attention_kind sq__attention_reformer;
 extern const sq_attention_kind sq__attention_sliding_window;
+extern const sq_attention_kind sq__attention_longformer;
 extern const sq_attention_kind sq__attention_sparse_transformer;
 extern const sq_attention_kind sq__attention_aft;
 extern const sq_attention_kind sq__attention_synthesizer;
 extern const sq_attention_kind sq__attention_set_transformer;
 extern const sq_attention_kind sq__attention_long_short;
+extern const sq_attention_kind sq__attention_bigbird;
 
 #endif

@@ -169,7 +169,8 @@ static void backward(const sq_run *run)
 
 const sq_attention_kind sq__attention_sliding_window = {
     .name = "sliding-window", .title = "keys nearby only", .paper = "arXiv:2004.05150", .cost = "O(n window) time, O(n) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM | SQ_CAN_ROTARY,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM | SQ_CAN_BIAS |
+           SQ_CAN_ROTARY,
     .fields = fields, .config_size = sizeof(sq_window_config), .validate = validate, .sizes = sizes, .flops = flops,
     .forward = forward, .backward = backward,
     .state_bytes = sq__window_state_bytes, .state_reset = sq__window_state_reset, .step = sq__window_step,

@@ -98,7 +98,7 @@ static void backward(const sq_run *run)
 
 const sq_attention_kind sq__attention_sparse_transformer = {
     .name = "sparse-transformer", .title = "strided and fixed factorised patterns", .paper = "arXiv:1904.10509", .cost = "O(n sqrt(n)) time, O(n) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_ROTARY,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_MASK | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_BIAS | SQ_CAN_ROTARY,
     .fields = fields, .config_size = sizeof(sq_factor_config), .validate = validate, .sizes = sizes, .flops = flops,
     .forward = forward, .backward = backward, .by_layer = true,
 };

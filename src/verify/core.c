@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention/engine/normalise.h"
+
 void sq__core_option(sq_core *core, const char *key, const char *value)
 {
     core->options[core->option_count++] = (sq_option){ key, value };
@@ -87,24 +89,53 @@ static const float *values_of(sq_golden *golden, const char *name, const axes *a
     return sq__golden_floats(golden, name, a->rank, a->size + 4 - a->rank);
 }
 
-static void compare_inputs(sq_golden *golden, const sq_core *core, const buffers *b, bool has_queries, bool has_keys)
+/* x [outer, from, width] with rows left off or zeros added: [outer, to, width]. */
+static float *with_rows(sq_golden *golden, const float *x, int64_t outer, int64_t from, int64_t to, int64_t width)
+{
+    float *y = from == to ? (float *)(uintptr_t)x : sq__golden_room(golden, outer * to * width);
+    const int64_t rows = from < to ? from : to;
+    for (int64_t o = 0; x && y && y != x && o < outer; o++) memcpy(y + o * to * width, x + o * from * width, (size_t)(rows * width) * sizeof *y);
+    return y;
+}
+
+static sq_normalise unit(int64_t D) { return (sq_normalise){ .D = D, .length = 1 }; }
+
+static const float *unit_rows(sq_golden *golden, const float *x, int64_t rows, int64_t D)
+{
+    float *y = sq__golden_room(golden, rows * D);
+    const sq_normalise form = unit(D);
+    if (x && y) sq__normalise(&form, x, D, rows, y, sq__kernels());
+    return y;
+}
+
+/* dq + dk, the second through the scaling of the keys. */
+static void add_keys(sq_golden *golden, const sq_core *core, const buffers *b, const float *q, int64_t rows)
+{
+    const int64_t D = core->desc.D;
+    const sq_normalise form = unit(D);
+    float *scratch = sq__golden_room(golden, D);
+    if (core->unit_keys && scratch) sq__normalise_backward(&form, q, D, rows, b->dk, b->dq, D, scratch, sq__kernels());
+    for (int64_t i = 0; !core->unit_keys && i < rows * D; i++) b->dq[i] += b->dk[i];
+}
+
+static void compare_inputs(sq_golden *golden, const sq_core *core, const buffers *b, const float *q, bool has_keys, int64_t rows)
 {
     const sq_attention_desc *d = &core->desc;
-    const int64_t queries = d->B * d->H * d->T * d->D, keys = d->B * d->key_heads * d->N * d->D;
+    const int64_t heads = d->B * d->H, key_heads = d->B * d->key_heads, left_off = core->padded ? core->padded - rows : 0, keys = d->N - left_off;
     if (core->qk) {
         char name[64];
         snprintf(name, sizeof name, "d%s", core->qk);
-        for (int64_t i = 0; i < keys; i++) b->dq[i] += b->dk[i];
-        sq__golden_compare(golden, name, b->dq, queries);
+        add_keys(golden, core, b, q, heads * d->T);
+        sq__golden_compare(golden, name, with_rows(golden, b->dq, heads, d->T, rows, d->D), heads * rows * d->D);
     } else if (core->shared) {
         const float *rest = sq__golden_floats(golden, "dk", SQ_SHAPE(d->B, d->key_heads, d->N, d->D));
-        for (int64_t i = 0; rest && i < keys; i++) b->dq[i] += b->dk[i] - rest[i];
-        sq__golden_compare(golden, "dq", b->dq, queries);
+        for (int64_t i = 0; rest && i < key_heads * d->N * d->D; i++) b->dq[i] += b->dk[i] - rest[i];
+        sq__golden_compare(golden, "dq", b->dq, heads * d->T * d->D);
     } else {
-        if (has_queries) sq__golden_compare(golden, "dq", b->dq, queries);
-        if (has_keys) sq__golden_compare(golden, "dk", b->dk, keys);
+        if (q) sq__golden_compare(golden, "dq", with_rows(golden, b->dq, heads, d->T, rows, d->D), heads * rows * d->D);
+        if (has_keys) sq__golden_compare(golden, "dk", with_rows(golden, b->dk, key_heads, d->N, keys, d->D), key_heads * keys * d->D);
     }
-    sq__golden_compare(golden, "dv", b->dv, d->B * d->key_heads * d->N * d->M);
+    sq__golden_compare(golden, "dv", with_rows(golden, b->dv, key_heads, d->N, keys, d->M), key_heads * keys * d->M);
 }
 
 static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan, const float *q, const float *k, const float *v, const axes *rows)
@@ -112,8 +143,9 @@ static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan,
     const sq_attention_desc *d = &core->desc;
     const int64_t B = d->B, H = d->H, T = d->T, N = d->N, D = d->D, M = d->M, Hk = d->key_heads;
     const bool backward = sq__golden_has(golden, "g");
-    const axes out = { rows->rank, { rows->size[0], rows->size[1], T, M } };
-    const float *g = backward ? values_of(golden, "g", &out) : NULL;
+    const int64_t shown = rows->size[2];
+    const axes out = { rows->rank, { rows->size[0], rows->size[1], shown, M } };
+    const float *g = backward ? with_rows(golden, values_of(golden, "g", &out), B * H, shown, T, M) : NULL;
     size_t workspace = sq_attention_workspace_bytes(plan, SQ_FORWARD), more = sq_attention_workspace_bytes(plan, SQ_BACKWARD);
     buffers b = { .key_keep = key_mask(golden, core), .pair_keep = core->pair_keep ? sq__golden_mask(golden, core->pair_keep, SQ_SHAPE(T, N)) : NULL,
                   .out = sq__golden_room(golden, B * H * T * M) };
@@ -129,18 +161,18 @@ static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan,
     if (!sq__golden_going(golden)) return;
 
     sq_attention_call call = { .q = sq_view_bhtd(q, T, H, D), .k = sq_view_bhtd(k, N, Hk, D), .v = sq_view_bhtd(v, N, Hk, M),
-                               .out = sq_view_bhtd(b.out, T, H, M), .key_keep = b.key_keep, .pair_keep = b.pair_keep,
+                               .out = sq_view_bhtd(b.out, T, H, M), .key_keep = b.key_keep, .pair_keep = b.pair_keep, .query_lengths = core->query_lengths,
                                .tensors = b.tensors, .saved = b.saved, .workspace = b.workspace, .training = backward, .auxiliary = &auxiliary, .moved = moved };
     sq_attention_forward(plan, &call);
     if (core->moved) sq__golden_compare(golden, core->moved, moved[0], core->tensors[0].count);
     if (core->only_moved) return;
     if (core->auxiliary) sq__golden_compare(golden, core->auxiliary, &auxiliary, 1);
-    sq__golden_compare_rows(golden, "out", b.out, B * H, T, M);
+    sq__golden_compare_rows(golden, "out", with_rows(golden, b.out, B * H, T, shown, M), B * H, shown, M);
     if (!backward) return;
     sq_attention_gradients gradients = { .dout = sq_view_bhtd(g, T, H, M), .dq = sq_view_bhtd(b.dq, T, H, D), .dk = sq_view_bhtd(b.dk, N, Hk, D),
                                          .dv = sq_view_bhtd(b.dv, N, Hk, M), .dtensors = b.dtensors };
     sq_attention_backward(plan, &call, &gradients);
-    compare_inputs(golden, core, &b, q != NULL, k != NULL);
+    compare_inputs(golden, core, &b, q, k != NULL, shown);
     for (int i = 0; i < core->tensor_count; i++)
         if (core->tensors[i].gradient) sq__golden_compare(golden, core->tensors[i].gradient, b.dtensors[i], core->tensors[i].count);
 }
@@ -172,8 +204,12 @@ void sq__core_run(sq_golden *golden, sq_core *core)
     d->option_count = core->option_count;
     d->mask = core->pair_keep != NULL;
     d->key_mask = core->key_keep || core->lengths;
-    const float *q = queries ? values_of(golden, q_name, &q_axes) : NULL, *k = keys ? values_of(golden, k_name, &k_axes) : NULL;
-    const float *v = values_of(golden, "v", &v_axes);
+    const int64_t T = d->T, N = d->N;
+    if (core->padded) d->T = core->padded, d->N += d->T - T;
+    const float *q = queries ? with_rows(golden, values_of(golden, q_name, &q_axes), d->B * d->H, T, d->T, d->D) : NULL;
+    const float *k = keys ? with_rows(golden, values_of(golden, k_name, &k_axes), d->B * d->key_heads, N, d->N, d->D) : NULL;
+    const float *v = with_rows(golden, values_of(golden, "v", &v_axes), d->B * d->key_heads, N, d->N, d->M);
+    if (core->unit_keys) k = unit_rows(golden, k, d->B * d->key_heads * d->N, d->D);
     if (!sq__golden_going(golden)) return;
     sq_attention *plan = NULL;
     sq_error error;

@@ -23,6 +23,9 @@ typedef struct sq_core {
     const char *auxiliary, *moved;     /* tensors: the regulariser; the first tensor's next value. NULL: not compared */
     bool shared;                       /* q and k are one, given twice: the file's dq + dk is ours */
     bool only_moved;                   /* compare nothing else */
+    bool unit_keys;                    /* with qk: the keys are its rows over their length */
+    int64_t padded;                    /* the reference computes on this many rows, zeros after the file's; 0: on the file's */
+    const int32_t *query_lengths;      /* [B] or NULL */
     bool fold;                         /* every entry's heads as heads of one entry */
 } sq_core;
 

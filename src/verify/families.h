@@ -15,5 +15,6 @@ sq_family_fn sq__family_softmax, sq__family_mha, sq__family_linformer, sq__famil
     sq__family_gru, sq__family_norm, sq__family_activation, sq__family_loss, sq__family_optimizer, sq__family_schedule,
     sq__family_reformer;
 extern sq_family_fn sq__family_linear, sq__family_rfa, sq__family_cosformer, sq__family_nystromformer;
+sq_family_fn sq__family_local, sq__family_sparse_transformer, sq__family_longformer, sq__family_bigbird, sq__family_layouts;
 
 #endif

@@ -178,10 +178,17 @@ static double largest_other_gradient(const sq_golden *golden, const char *name)
     return largest;
 }
 
+/* Files that do not say so: the references ran in double precision, so what is this far below the other gradients is their rounding. */
+static bool is_rounding(const sq_golden *golden, const sq_verify_tensor *t)
+{
+    return sq__golden_is_gradient(golden, t->name) && t->largest < 1e-12 * largest_other_gradient(golden, t->name);
+}
+
 static double tolerance_of(const sq_golden *golden, const sq_verify_tensor *t)
 {
     const sq_golden_rule *rule = &golden->rule;
     recorded found = find_recorded(golden, t->name);
+    found.zero |= is_rounding(golden, t);
     if (rule->fixed) {
         if (found.zero && found.absolute_known) return 10 * found.absolute + rule->floor;
         return (sq__golden_is_gradient(golden, t->name) ? rule->gradient : rule->output) * t->largest + rule->floor;

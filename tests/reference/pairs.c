@@ -9,6 +9,7 @@ static void row(const reference_case *at, reference_pair_fn count, int64_t b, in
     int64_t *times = calloc((size_t)at->N, sizeof *times);
     for (int64_t j = 0; j < at->N; j++) {
         if (!reference_sees(at, b, i, j)) continue;
+        score[j] = reference_bias(at, i, j, h);
         for (int64_t d = 0; d < at->D; d++) score[j] += at->scale * reference_q(at, b, i, h)[d] * reference_k(at, b, j, h)[d];
         times[j] = count(at, b, h, i, j, &score[j]);
         if (times[j]) top = fmax(top, score[j]);

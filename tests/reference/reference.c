@@ -17,11 +17,13 @@ static const reference_row *const rows[] = {
     &reference_routing,
     &reference_reformer,
     &reference_sliding_window,
+    &reference_longformer,
     &reference_sparse_transformer,
     &reference_aft,
     &reference_synthesizer,
     &reference_set_transformer,
     &reference_long_short,
+    &reference_bigbird,
 };
 
 const reference_row *reference_find(const char *mechanism)

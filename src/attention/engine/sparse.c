@@ -75,13 +75,28 @@ bool sq__sparse_next(sparse_work *w)
     return w->keys > 0;
 }
 
+enum { AHEAD = 8, LINE = 16 };         /* rows that are asked for early; floats in a cache line */
+
+/* Rows lie far apart, where no processor looks ahead by itself. */
+static inline void fetch(const float *row, int64_t columns)
+{
+    for (int64_t c = 0; c < columns; c += LINE) __builtin_prefetch(row + c);
+}
+
 void sq__sparse_gather(float *y, const float *x, int64_t x_row, const int32_t *rows, int64_t count, int64_t padded, int64_t columns, const uint8_t *keep)
 {
     for (int64_t i = 0; i < count; i++, y += columns) {
+        if (i + AHEAD < count) fetch(x + rows[i + AHEAD] * x_row, columns);
         if (keep && !keep[rows[i]]) memset(y, 0, (size_t)columns * sizeof *y);
         else memcpy(y, x + rows[i] * x_row, (size_t)columns * sizeof *y);
     }
     memset(y, 0, (size_t)((padded - count) * columns) * sizeof *y);
+}
+
+void sq__sparse_zero_others(float *data, int64_t row, int64_t rows, int64_t columns, const uint8_t *met)
+{
+    for (int64_t i = 0; i < rows; i++)
+        if (!met[i]) sq__zero_rows(data, row, i, i + 1, columns);
 }
 
 typedef struct bounds { int32_t every_from, every_to; } bounds;   /* places that every query sees */

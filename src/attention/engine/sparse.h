@@ -58,6 +58,7 @@ typedef struct sq_sparse {
     bool has_self_score;                /* a pair whose query row is its key row gets self_score (scaled, natural log units) unless another rule hides it; no gradient passes */
     float self_score;
     const sq_bias *bias;                /* by key row - query row; NULL: none */
+    bool keep_out;                      /* forward leaves out and statistics of rows that are in no tile as they are; only with MERGE and `once` */
     float *out;                         /* [T,M] */
     int64_t out_row;
     float *stats;                       /* sq__sparse_stats_floats, kept for backward; NULL in a forward nobody differentiates */

@@ -13,9 +13,10 @@ typedef struct backward {
     float *q, *q_t, *dout, *dout_t;     /* [width, D] [D, width] (in units of log 2) [width, M] [M, width] */
     float *p, *ds, *dq_t;               /* [chunk, width] twice, [D, width] */
     float *max, *log_sum, *delta;       /* [width] */
+    uint8_t *met_keys, *met_queries;    /* [N] [T] whether dk, dv and dq of a row hold something yet: no pass that writes zeros first */
 } backward;
 
-static size_t cut(backward *b, int64_t T, int64_t D, int64_t M, const sq_sparse_pattern *pattern, void *workspace)
+static size_t cut(backward *b, int64_t T, int64_t N, int64_t D, int64_t M, const sq_sparse_pattern *pattern, void *workspace)
 {
     sq_cut piece = { workspace, 0 };
     const int64_t width = sq__sparse_width(T);
@@ -34,13 +35,15 @@ static size_t cut(backward *b, int64_t T, int64_t D, int64_t M, const sq_sparse_
     b->max = sq__cut_floats(&piece, width);
     b->log_sum = sq__cut_floats(&piece, width);
     b->delta = sq__cut_floats(&piece, width);
+    b->met_keys = sq__cut(&piece, (size_t)N);
+    b->met_queries = sq__cut(&piece, (size_t)T);
     return piece.used;
 }
 
-static size_t backward_workspace(int64_t T, int64_t D, int64_t M, const sq_sparse_pattern *pattern)
+static size_t backward_workspace(int64_t T, int64_t N, int64_t D, int64_t M, const sq_sparse_pattern *pattern)
 {
     backward b;
-    return cut(&b, T, D, M, pattern, NULL);
+    return cut(&b, T, N, D, M, pattern, NULL);
 }
 
 static void prepare(backward *b, int64_t index)
@@ -79,10 +82,17 @@ static void recompute(backward *b)
     sq__block_run(&w->products.dprobability, b->v, b->dout_t, b->ds);
 }
 
-static void scatter(const backward *b, float *to, int64_t row, const float *from, int64_t columns)
+static void scatter_keys(const backward *b)
 {
     const sparse_work *w = &b->work;
-    for (int64_t j = 0; j < w->keys; j++) w->kernels->axpy(to + w->key[j] * row, 1, from + j * columns, columns);
+    const int64_t D = w->sparse->D, M = w->sparse->M;
+    const sq_dense_gradients *g = b->gradients;
+    for (int64_t j = 0; j < w->keys; j++) {
+        const int64_t key = w->key[j];
+        sq__sparse_put(g->dk + key * g->dk_row, b->dk + j * D, D, b->met_keys[key], w->kernels);
+        sq__sparse_put(g->dv + key * g->dv_row, b->dv + j * M, M, b->met_keys[key], w->kernels);
+        b->met_keys[key] = 1;
+    }
 }
 
 static void chunk(backward *b)
@@ -97,8 +107,7 @@ static void chunk(backward *b)
     sq__block_run(&w->products.dvalues, b->p, b->dout, b->dv);
     sq__block_run(&w->products.dkeys, b->ds, b->q, b->dk);
     sq__block_run(&w->products.dqueries, b->k, b->ds, b->dq_t);
-    scatter(b, b->gradients->dk, b->gradients->dk_row, b->dk, sparse->D);
-    scatter(b, b->gradients->dv, b->gradients->dv_row, b->dv, sparse->M);
+    scatter_keys(b);
 }
 
 /* delta of a tile; true if its only chunk still lies in p and ds. */
@@ -130,24 +139,26 @@ static void tile(backward *b, int64_t index)
         chunk(b);
     }
     w->kernels->transpose(b->q, sparse->D, b->dq_t, w->width, sparse->D, w->width);
-    for (int64_t c = 0; c < w->queries; c++)
-        w->kernels->axpy(g->dq + w->query[c] * g->dq_row, 1, b->q + c * sparse->D, sparse->D);
+    for (int64_t c = 0; c < w->queries; c++) {
+        const int64_t row = w->query[c];
+        sq__sparse_put(g->dq + row * g->dq_row, b->q + c * sparse->D, sparse->D, b->met_queries[row], w->kernels);
+        b->met_queries[row] = 1;
+    }
 }
 
 void sq__sparse_backward(const sq_sparse *sparse, const sq_dense_gradients *g, const sq_kernels *kernels, void *workspace)
 {
     backward b = { .work = { .sparse = sparse, .kernels = kernels }, .gradients = g };
-    cut(&b, sparse->T, sparse->D, sparse->M, sparse->pattern, workspace);
-    sq__zero_rows(g->dq, g->dq_row, 0, sparse->T, sparse->D);
-    if (!g->accumulate_kv) {
-        sq__zero_rows(g->dk, g->dk_row, 0, sparse->N, sparse->D);
-        sq__zero_rows(g->dv, g->dv_row, 0, sparse->N, sparse->M);
-    }
+    cut(&b, sparse->T, sparse->N, sparse->D, sparse->M, sparse->pattern, workspace);
+    memset(b.met_queries, 0, (size_t)sparse->T);
+    memset(b.met_keys, g->accumulate_kv, (size_t)sparse->N);
     for (int64_t index = 0; index < sparse->pattern->tiles; index++) tile(&b, index);
+    sq__sparse_zero_others(g->dq, g->dq_row, sparse->T, sparse->D, b.met_queries);
+    sq__sparse_zero_others(g->dk, g->dk_row, sparse->N, sparse->D, b.met_keys);
+    sq__sparse_zero_others(g->dv, g->dv_row, sparse->N, sparse->M, b.met_keys);
 }
 
 size_t sq__sparse_workspace(int64_t T, int64_t N, int64_t D, int64_t M, const sq_sparse_pattern *pattern, sq_sparse_mode mode, sq_pass pass)
 {
-    (void)N;
-    return pass == SQ_FORWARD ? sq__sparse_forward_workspace(T, D, M, pattern, mode) : backward_workspace(T, D, M, pattern);
+    return pass == SQ_FORWARD ? sq__sparse_forward_workspace(T, D, M, pattern, mode) : backward_workspace(T, N, D, M, pattern);
 }

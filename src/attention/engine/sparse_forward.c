@@ -10,6 +10,7 @@ typedef struct forward {
     float *k, *v, *q, *s, *acc, *rows;  /* [chunk, D] [chunk, M] [D, width] [chunk, width] [M, width] [width, max(D, M)] */
     float *max, *sum, *factor;          /* [width] */
     float *row_max, *row_sum;           /* [T] where rows come back */
+    uint8_t *met;                       /* [T] whether out of a row holds something yet: no pass that writes zeros first */
     bool waits;
 } forward;
 
@@ -28,6 +29,7 @@ static size_t cut(forward *f, int64_t T, int64_t D, int64_t M, const sq_sparse_p
     f->sum = sq__cut_floats(&piece, width);
     f->factor = sq__cut_floats(&piece, width);
     f->waits = mode == SQ_SPARSE_MERGE && !pattern->once;
+    f->met = sq__cut(&piece, (size_t)T);
     f->row_max = sq__cut_floats(&piece, f->waits ? T : 0);
     f->row_sum = sq__cut_floats(&piece, f->waits ? T : 0);
     return piece.used;
@@ -99,8 +101,8 @@ static void put_down(forward *f, int64_t index)
     w->kernels->transpose(f->rows, sparse->M, f->acc, w->width, sparse->M, w->width);
     for (int64_t c = 0; c < w->queries; c++) {
         float *out = sparse->out + w->query[c] * sparse->out_row;
-        if (merge) memcpy(out, f->rows + c * sparse->M, (size_t)sparse->M * sizeof *out);
-        else w->kernels->axpy(out, 1, f->rows + c * sparse->M, sparse->M);
+        sq__sparse_put(out, f->rows + c * sparse->M, sparse->M, !merge && f->met[w->query[c]], w->kernels);
+        f->met[w->query[c]] = 1;
     }
 }
 
@@ -124,10 +126,24 @@ static void tile(forward *f, int64_t index)
 static void start_rows(forward *f)
 {
     const sq_sparse *sparse = f->work.sparse;
-    const sparse_stats stats = sq__sparse_stats(sparse, 0);
+    memset(f->met, 0, (size_t)sparse->T);
+    if (!f->waits) return;
     sq__zero_rows(sparse->out, sparse->out_row, 0, sparse->T, sparse->M);
-    for (int64_t i = 0; i < sparse->T && f->waits; i++) f->row_max[i] = -INFINITY, f->row_sum[i] = 0;
-    for (int64_t i = 0; i < sparse->T && sparse->mode == SQ_SPARSE_MERGE; i++) keep_stats(&stats, i, 0, 0);
+    for (int64_t i = 0; i < sparse->T; i++) f->row_max[i] = -INFINITY, f->row_sum[i] = 0;
+}
+
+static void finish_rows(forward *f)
+{
+    const sq_sparse *sparse = f->work.sparse;
+    const sparse_stats stats = sq__sparse_stats(sparse, 0);
+    for (int64_t i = 0; f->waits && i < sparse->T; i++) {
+        f->work.kernels->scale(sparse->out + i * sparse->out_row, inverse(f->row_sum[i]), sparse->M);
+        keep_stats(&stats, i, f->row_max[i], f->row_sum[i]);
+    }
+    if (f->waits || sparse->keep_out) return;
+    sq__sparse_zero_others(sparse->out, sparse->out_row, sparse->T, sparse->M, f->met);
+    for (int64_t i = 0; i < sparse->T && sparse->mode == SQ_SPARSE_MERGE; i++)
+        if (!f->met[i]) keep_stats(&stats, i, 0, 0);
 }
 
 void sq__sparse_forward(const sq_sparse *sparse, const sq_kernels *kernels, void *workspace)
@@ -136,10 +152,5 @@ void sq__sparse_forward(const sq_sparse *sparse, const sq_kernels *kernels, void
     cut(&f, sparse->T, sparse->D, sparse->M, sparse->pattern, sparse->mode, workspace);
     start_rows(&f);
     for (int64_t index = 0; index < sparse->pattern->tiles; index++) tile(&f, index);
-    if (!f.waits) return;
-    const sparse_stats stats = sq__sparse_stats(sparse, 0);
-    for (int64_t i = 0; i < sparse->T; i++) {
-        kernels->scale(sparse->out + i * sparse->out_row, inverse(f.row_sum[i]), sparse->M);
-        keep_stats(&stats, i, f.row_max[i], f.row_sum[i]);
-    }
+    finish_rows(&f);
 }

@@ -3,6 +3,8 @@
 #ifndef SQ_ATTENTION_ENGINE_SPARSE_TILE_H
 #define SQ_ATTENTION_ENGINE_SPARSE_TILE_H
 
+#include <string.h>
+
 #include "attention/engine/dense_tile.h"
 #include "attention/engine/sparse.h"
 
@@ -35,6 +37,14 @@ bool sq__sparse_begin(sparse_work *w, int64_t index);
 bool sq__sparse_next(sparse_work *w);
 /* y [padded, columns]: rows of x, zeros after the last and where keep (NULL allowed) hides. */
 void sq__sparse_gather(float *y, const float *x, int64_t x_row, const int32_t *rows, int64_t count, int64_t padded, int64_t columns, const uint8_t *keep);
+/* A row into its place: added where that holds something already. */
+static inline void sq__sparse_put(float *to, const float *from, int64_t columns, bool add, const sq_kernels *kernels)
+{
+    if (add) kernels->axpy(to, 1, from, columns);
+    else memcpy(to, from, (size_t)columns * sizeof *to);
+}
+/* Zeros into the rows that were not met. */
+void sq__sparse_zero_others(float *data, int64_t row, int64_t rows, int64_t columns, const uint8_t *met);
 /* The chunk's raw scores become what the softmax sees: additions, self scores, -inf for pairs that do not exist. */
 void sq__sparse_rules(const sparse_work *w, float *s);
 /* Every visible pair of a row with itself in the chunk is set to value. */

@@ -36,7 +36,7 @@ thread() {
     export TSAN_OPTIONS=ignore_noninstrumented_modules=1 OPENBLAS_NUM_THREADS=1
     mkdir -p build-tsan
     probe
-    check build-tsan "-DCMAKE_C_COMPILER=$compiler -DSUBQUAD_SANITIZE=thread" -E '^(cli|house|examples)/' --timeout 1800
+    check build-tsan "-DCMAKE_C_COMPILER=$compiler -DSUBQUAD_SANITIZE=thread" -E '^(cli|house|examples)/'
     unset TSAN_OPTIONS OPENBLAS_NUM_THREADS
 }
 

@@ -57,7 +57,7 @@ static sq_status write_to(sq_output **output, const char *header, const sq_st_te
     fwrite("       ", 1, padded - length, stream);
     for (size_t width = 8; width > 0; width /= 2)
         for (int i = 0; i < count; i++)
-            if (sq__st_dtype_size(tensors[i].dtype) == width) fwrite(tensors[i].data, width, (size_t)tensors[i].count, stream);
+            if (tensors[i].count > 0 && sq__st_dtype_size(tensors[i].dtype) == width) fwrite(tensors[i].data, width, (size_t)tensors[i].count, stream);
     return sq__output_commit(output, error);   /* sees any failed write by the stream's error mark */
 }
 

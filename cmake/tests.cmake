@@ -2,7 +2,7 @@
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 set(test_seconds 300)
 if(SUBQUAD_SANITIZE)
-  set(test_seconds 1800)
+  set(test_seconds 3600)
 endif()
 math(EXPR cli_seconds "2 * ${test_seconds}")
 file(GLOB support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.c)

@@ -24,7 +24,7 @@ const sq_field sq__model_fields[] = {
     SQ_INT(sq_model_config, layers, "2", 1, 1000, "blocks, or recurrent layers"),
     SQ_INT(sq_model_config, width, "128", 1, 65536, "numbers per event inside the model"),
     SQ_INT(sq_model_config, heads, "4", 1, 1024, "attention heads"),
-    SQ_INT(sq_model_config, head_size, "0", 0, 65536, "numbers per head, free of the width; 0: width / heads"),
+    SQ_INT(sq_model_config, head_size, "0", 0, 65536, "numbers per head, free of width and heads (more rank: arXiv:2002.07028); 0: width / heads"),
     SQ_INT(sq_model_config, feed_forward, "0", 0, 1 << 20, "hidden width of the feed-forward part; 0: 4 width"),
     SQ_CHOICE(sq_model_config, norm, "pre", norms, "layer norm before each part, or after its residual sum"),
     SQ_CHOICE(sq_model_config, activation, "gelu", activations, "of the feed-forward part"),

@@ -6,7 +6,7 @@
 enum { CLASSES = 3 };
 static const int32_t lengths[4] = { 9, 4, 7, 1 };
 
-typedef struct variant { const char *name, *mechanism; sq_option option; int kind, norm, pooling, positions, activation, bias; bool causal; } variant;
+typedef struct variant { const char *name, *mechanism; sq_option option; int kind, norm, pooling, positions, activation, bias; bool causal; int64_t head_size; } variant;
 
 static const variant variants[] = {
     { .name = "pre, mean", .mechanism = "softmax" },
@@ -18,6 +18,7 @@ static const variant variants[] = {
     { .name = "rotary, class token", .mechanism = "softmax", .positions = 3, .pooling = 2 },
     { .name = "alibi, causal", .mechanism = "softmax", .positions = 2, .bias = 1, .causal = true },
     { .name = "relative bias", .mechanism = "softmax", .positions = 2, .bias = 2 },
+    { .name = "head size of its own", .mechanism = "softmax", .head_size = 7 },
     { .name = "linformer", .mechanism = "linformer" },
     { .name = "performer", .mechanism = "performer", .option = { "features", "256" } },
     { .name = "infinite-former", .mechanism = "infinite-former" },
@@ -33,6 +34,7 @@ static sq_model_config config_of(const variant *v)
     sq_model_config config = toy_config();
     config.kind = v->kind;
     config.norm = v->norm;
+    config.head_size = v->head_size;
     config.pooling = v->pooling;
     config.positions = v->positions;
     config.activation = v->activation;

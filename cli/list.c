@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "markdown.h"
 #include "mechanisms.h"
 #include "table.h"
 
@@ -40,30 +41,6 @@ static void list_all(void)
     printf("\n'subquad list NAME' shows a mechanism's options.\n");
 }
 
-static void range_text(const sq_option_info *option, char *text, size_t size)
-{
-    text[0] = '\0';
-    switch (option->type) {
-    case SQ_OPTION_INT:
-    case SQ_OPTION_FLOAT:
-        if (option->maximum >= 1e15) snprintf(text, size, "%.10g and more", option->minimum);
-        else snprintf(text, size, "%.10g to %.10g", option->minimum, option->maximum);
-        break;
-    case SQ_OPTION_BOOL:
-        snprintf(text, size, "true, false");
-        break;
-    case SQ_OPTION_CHOICE:
-        for (int i = 0; option->choices[i]; i++) {
-            size_t used = strlen(text);
-            snprintf(text + used, size - used, "%s%s", i ? ", " : "", option->choices[i]);
-        }
-        break;
-    case SQ_OPTION_TEXT:
-        snprintf(text, size, "text");
-        break;
-    }
-}
-
 static void list_one(int index)
 {
     sq_mechanism_info info;
@@ -83,12 +60,15 @@ static void list_one(int index)
 
 int command_list(int argc, char **argv)
 {
-    usage u = { .command = "list", .synopsis = "[NAME...]",
+    bool markdown = false;
+    const flag flags[] = { { "markdown", 0, FLAG_SWITCH, &markdown, NULL, "everything, as the page docs/MECHANISMS.md" } };
+    usage u = { .command = "list", .synopsis = "[NAME...] [--markdown]", .flags = flags, .flag_count = 1,
                 .summary = "The attention mechanisms: paper, cost, what each can do. With names: their options, too.", .most = -1 };
     int count, indices[MAX_MECHANISMS], found;
     int status = flags_parse(&u, argc, argv, &count);
     if (status >= 0) return status;
-    if (count == 0) list_all();
+    if (markdown) print_markdown();
+    else if (count == 0) list_all();
     for (int i = 0; i < count; i++) {
         status = parse_mechanisms(u.command, argv[1 + i], indices, &found);
         if (status >= 0) return status;

@@ -111,3 +111,27 @@ int check_options(const char *command, const int *indices, int count, const pair
     }
     return -1;
 }
+
+void range_text(const sq_option_info *option, char *text, size_t size)
+{
+    text[0] = '\0';
+    switch (option->type) {
+    case SQ_OPTION_INT:
+    case SQ_OPTION_FLOAT:
+        if (option->maximum >= 1e15) snprintf(text, size, "%.10g and more", option->minimum);
+        else snprintf(text, size, "%.10g to %.10g", option->minimum, option->maximum);
+        break;
+    case SQ_OPTION_BOOL:
+        snprintf(text, size, "true, false");
+        break;
+    case SQ_OPTION_CHOICE:
+        for (int i = 0; option->choices[i]; i++) {
+            size_t used = strlen(text);
+            snprintf(text + used, size - used, "%s%s", i ? ", " : "", option->choices[i]);
+        }
+        break;
+    case SQ_OPTION_TEXT:
+        snprintf(text, size, "text");
+        break;
+    }
+}

@@ -17,5 +17,7 @@ void print_option_flags(void);
 int options_of(int mechanism, const pairs *given, sq_option *chosen);
 /* Is there a given option that none of the mechanisms has? Then an error that names the nearest. -1: go on. */
 int check_options(const char *command, const int *indices, int count, const pairs *given);
+/* "0 to 10", "true, false", "a, b, c" */
+void range_text(const sq_option_info *option, char *text, size_t size);
 
 #endif

@@ -64,8 +64,8 @@ static sq_status refuse(const sq_attention_kind *kind, unsigned bit, unsigned as
             name = abilities[i].name;
             help = abilities[i].help;
         }
-    return sq__fail(error, SQ_UNSUPPORTED, "%s cannot do '%s' (%s)%s%s", kind->name, name, help, other ? "; a mechanism that can: " : "",
-                    other ? other : "");
+    return sq__fail(error, SQ_UNSUPPORTED, "%s cannot do '%s' (%s)%s%s%s", kind->name, name, help,
+                    all ? "; a mechanism that can: " : other ? "; " : "", other ? other : "", all || !other ? "" : " can, but not all that is asked for");
 }
 
 static sq_status check_sizes(const sq_attention_desc *desc, sq_error *error)

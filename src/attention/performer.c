@@ -224,7 +224,8 @@ static void performer_step(const sq_run *run, void *state)
 
 const sq_attention_kind sq__attention_performer = {
     .name = "performer", .title = "FAVOR+ random features", .paper = "arXiv:2009.14794", .cost = "O(n m (D + M)) time, O(m M) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM |
+           SQ_CAN_ROTARY,
     .fields = performer_fields, .config_size = sizeof(sq_performer_config),
     .validate = performer_validate, .tensors = performer_tensors, .tensor_init = performer_tensor_init,
     .sizes = performer_sizes, .flops = performer_flops, .forward = performer_forward, .backward = performer_backward,

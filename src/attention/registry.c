@@ -1,8 +1,9 @@
-/* The table of mechanisms. To add one:
- *   1. src/attention/<name>.c in the order that kind.h gives, exporting one row;
+/* The table of mechanisms. To add one (docs/ADDING_A_MECHANISM.md has the whole checklist):
+ *   1. src/attention/<name>.c in the order that kind.h gives, exporting one row, declared in registry.h;
  *   2. the row below;
  *   3. tests/reference/<name>.c (double precision, from the equation) and its line in tests/reference/reference.c: conformance walks both tables;
- *   4. reference vectors read by src/verify/, if a public implementation exists.
+ *   4. reference vectors read by src/verify/, if a public implementation exists;
+ *   5. subquad list --markdown > docs/MECHANISMS.md, which a test compares with this table.
  * Flags, help, YAML keys, the semantics matrix and the benchmark follow from the row.
  */
 #include "attention/registry.h"

@@ -31,7 +31,7 @@ static int parse_globals(show_request *r, int64_t n)
         int64_t token;
         snprintf(item, sizeof item, "%.*s", (int)(length < sizeof item ? length : sizeof item - 1), at);
         if (!read_count(item, 0, n - 1, &token))
-            return usage_error("show", "--globals %s: '%s' is no token; expected numbers from 0 to %lld", r->globals_text, item, (long long)(n - 1));
+            return usage_error("show", "--global-tokens %s: '%s' is no token; expected numbers from 0 to %lld", r->globals_text, item, (long long)(n - 1));
         r->globals[token] = 1;
         at += length;
         if (!*at) return -1;
@@ -101,7 +101,7 @@ static int show_heads(const show_request *r, const sq_qkv *qkv)
     }
     if (result == 0 && info.by_channel) fprintf(stderr, "subquad: show: weights differ from channel to channel: this is their mean\n");
     if (result == 0 && info.linearity > 1e-3)
-        fprintf(stderr, "subquad: show: not linear in the values (off by %.0f%%): this is its answer to one value at a time\n", 100 * info.linearity);
+        fprintf(stderr, "subquad: show: not linear in the values (off by %.0f%%): this is its derivative at random ones\n", 100 * info.linearity);
     if (result == 0 && r->output) result = draw(r, pictures, heads);
     free(matrix);
     return result;
@@ -178,7 +178,8 @@ int command_show(int argc, char **argv)
         { "causal", 0, FLAG_SWITCH, &r.causal, NULL, "query i sees keys up to i" },
         { "layers", 'L', FLAG_COUNT, &r.layers, "N", "more than 1: what is reached after each layer (1)" },
         { "layer", 0, FLAG_COUNT, &r.layer, "N", "the layer that is shown, where patterns alternate (0)" },
-        { "globals", 'g', FLAG_TEXT, &r.globals_text, "TOKENS", "global tokens: 0,5" },
+        { "global-tokens", 'g', FLAG_TEXT, &r.globals_text, "TOKENS", "tokens that see all and are seen by all: 0,5" },
+        { "set", 0, FLAG_PAIR, &r.options, "OPTION=VALUE", "an option of the mechanism whose name is a flag above: heads=split" },
         { "position-bias", 0, FLAG_TEXT, &r.bias_text, "KIND", "by distance: none, alibi, relative (none)" },
         { "qkv", 0, FLAG_TEXT, &r.qkv, "FILE", "queries and keys of a safetensors file; else they are drawn" },
         { "topics", 0, FLAG_COUNT, &r.topics, "N", "of the drawn sequence, which come in runs (6)" },

@@ -43,7 +43,7 @@ typedef struct sq_matrix_info {
 } sq_matrix_info;
 
 /* matrix [H,T,N]: what mechanism, options, causal, ... of desc do to the values, found by giving them columns of the identity, so that
- * it works for every mechanism. Sizes come from qkv; the mechanism's own tensors are drawn from desc->seed, or given. globals [N]
+ * it works for every mechanism; where they are not linear in the values, their derivative at random values. Sizes come from qkv; the mechanism's own tensors are drawn from desc->seed, or given. globals [N]
  * or NULL: global tokens. */
 SQ_API sq_status sq_attention_matrix(const sq_attention_desc *desc, const sq_qkv *qkv, float *const *tensors, const uint8_t *globals, float *matrix,
                                      sq_matrix_info *info, sq_error *error);

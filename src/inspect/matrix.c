@@ -1,5 +1,6 @@
 /* The implied matrix: out = A v, so the columns of the identity as values give the columns of A. A head's channels take as many
- * columns at a time as it has; where channels differ (AFT) each column goes to all of them and the mean counts. */
+ * columns at a time as it has; where channels differ (AFT) each column goes to all of them and the mean counts. What is not linear in
+ * its values (a norm of them) is differentiated at random ones. */
 #include "inspect/matrix.h"
 
 #include <math.h>
@@ -91,14 +92,50 @@ static void by_columns(sq_probe *probe, float *matrix)
     }
 }
 
+/* Row i's answer to a small change of value j in a random direction r of signs: r . (f(v + e r) - f(v)) / (e r.r). */
+static sq_status by_response(sq_probe *probe, uint64_t seed, float *matrix, sq_error *error)
+{
+    const sq_problem *p = sq__attention_problem(probe->plan);
+    const int64_t values = p->N * p->H * p->M, outs = p->T * p->H * p->M, width = p->H * p->M;
+    const float e = 0x1p-7f;
+    float *v = sq__alloc_array((size_t)(values + width), sizeof *v), *r = v ? v + values : NULL, *base = sq__alloc_array((size_t)outs, sizeof *base);
+    const sq_random random = sq__random_stream(seed, "inspect.response", 0);
+    for (int64_t c = 0; v && c < width; c++) r[c] = sq__random_below(&random, (uint64_t)(values + c), 2) ? 1 : -1;
+    if (v) sq__random_normal_fill(&random, v, values, 1);
+    if (v && base) {
+        sq__probe_run(probe, v);
+        memcpy(base, probe->out, (size_t)outs * sizeof *base);
+    }
+    for (int64_t j = 0; v && base && j < p->N; j++) {
+        for (int64_t c = 0; c < width; c++) v[j * width + c] += e * r[c];
+        sq__probe_run(probe, v);
+        for (int64_t c = 0; c < width; c++) v[j * width + c] -= e * r[c];
+        for (int64_t h = 0; h < p->H; h++)
+            for (int64_t i = 0; i < p->T; i++) {
+                double sum = 0;
+                for (int64_t c = 0; c < p->M; c++) {
+                    const int64_t at = (i * p->H + h) * p->M + c;
+                    sum += ((double)probe->out[at] - base[at]) * r[h * p->M + c];
+                }
+                matrix[(h * p->T + i) * p->N + j] = (float)(sum / (e * (double)p->M));
+            }
+    }
+    const sq_status status = v && base ? SQ_OK : sq__no_memory(error);
+    sq__free(v);
+    sq__free(base);
+    return status;
+}
+
 sq_status sq_attention_matrix(const sq_attention_desc *desc, const sq_qkv *qkv, float *const *tensors, const uint8_t *globals, float *matrix,
                               sq_matrix_info *info, sq_error *error)
 {
     sq_probe probe;
     sq_matrix_info found = { 0, false };
     SQ_TRY(sq__probe_open(&probe, desc, qkv, qkv->D, tensors, globals, error));
-    const sq_status status = measure_linearity(&probe, desc->seed, &found, error);
-    if (status == SQ_OK) {
+    sq_status status = measure_linearity(&probe, desc->seed, &found, error);
+    if (status == SQ_OK && found.linearity > 1e-3) {
+        status = by_response(&probe, desc->seed, matrix, error);
+    } else if (status == SQ_OK) {
         found.by_channel = channels_differ(&probe);
         if (found.by_channel) by_key(&probe, matrix);
         else by_columns(&probe, matrix);

@@ -152,9 +152,9 @@ class Show(Case):
         out, _ = self.run_program("show", "softmax", "--n", 8, "--layers", 2)
         self.assertIn("after layer 2: 100.0% of pairs", out)
         self.refused("show", "sotfmax", says="did you mean 'softmax'")
-        self.refused("show", "softmax", "--globals", "1", says="cannot do 'global'")
+        self.refused("show", "softmax", "--global-tokens", "1", says="cannot do 'global'")
         self.refused("show", "linformer", "--causal", says="cannot do 'causal'")
-        self.refused("show", "softmax", "--globals", "64", says="expected numbers from 0 to 63")
+        self.refused("show", "softmax", "--global-tokens", "64", says="expected numbers from 0 to 63")
         self.refused("show", "softmax", "-o", "x.gif", says=".svg or .png")
 
     @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")

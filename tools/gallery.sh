@@ -1,0 +1,53 @@
+#!/bin/sh
+# docs/GALLERY.md and its pictures: every mechanism at 64 rows, drawn by 'subquad show'. Usage: tools/gallery.sh [build/subquad]
+set -e
+program=$(realpath "${1:-build/subquad}")
+cd "$(dirname "$0")/.."
+folder=docs/gallery
+mkdir -p "$folder"
+rm -f "$folder"/*.png
+
+# What makes a pattern visible at this length, where defaults would see everything. "-": as it is.
+settings() {
+    case $1 in
+    sliding-window) echo "--window 6" ;;
+    longformer) echo "--window 6 --globals 0 --global-tokens 0,20,45" ;;
+    sparse-transformer) echo "--stride 8 --summary 2 --causal" ;;
+    bigbird) echo "--block 4 --window 4 --globals 4 --random 2" ;;
+    reformer) echo "--block 8 --rounds 2" ;;
+    routing) echo "--clusters 4 --window 16" ;;
+    sinkhorn) echo "--block 8" ;;
+    clustered) echo "--clusters 8" ;;
+    improved-clustered) echo "--clusters 8 --topk 8" ;;
+    nystromformer) echo "--landmarks 8" ;;
+    linformer) echo "--rank 8" ;;
+    performer) echo "--features 128" ;;
+    infinite-former) echo "--segment 16 --basis 8" ;;
+    aft) echo "--window 8" ;;
+    long-short) echo "--window 6 --landmarks 4" ;;
+    set-transformer) echo "--latents 8" ;;
+    longnet) echo "--segments 16,64 --dilations 1,4" ;;
+    space-time) echo "--shape 4x4x4" ;;
+    axial) echo "--shape 8x8" ;;
+    hyper) echo "--block 8 --samples 8" ;;
+    *) echo "" ;;
+    esac
+}
+
+{
+    echo "# Gallery"
+    echo
+    echo "What each mechanism does to the values of 64 tokens: row i takes from column j. All are given the same drawn queries and keys, a sequence of"
+    echo "six topics that come in runs (the first picture shows exact attention over it). Shades are roots of the share of a row's largest weight;"
+    echo "orange is negative. What is trained is as training begins. Made by \`tools/gallery.sh\`; \`subquad show NAME\` draws any other."
+} > "$folder/page"
+for name in $("$program" list | sed '1,2d;/^$/,$d' | cut -d' ' -f1); do
+    # shellcheck disable=SC2046
+    if ! "$program" show "$name" --heads 2 $(settings "$name") -o "$folder/$name.png" 2> "$folder/error"; then
+        echo "gallery: $name is left out: $(cat "$folder/error")" >&2
+        continue
+    fi
+    printf '\n## %s\n\n`subquad show %s --heads 2%s`\n\n![%s](gallery/%s.png)\n' "$name" "$name" "$(s=$(settings "$name"); echo "${s:+ $s}")" "$name" "$name" >> "$folder/page"
+done
+mv "$folder/page" docs/GALLERY.md
+rm -f "$folder"/*.gp "$folder"/*.tsv "$folder/error"

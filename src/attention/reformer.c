@@ -15,11 +15,11 @@
  *                          their own; |q|^2 + 1e-6 D in the length of keys; chunks are neighbours around the ends and from round to round
  *   lucidrains   luci_     across_buckets=true (attend_across_buckets), duplicates=true (allow_duplicate_attention); buckets and block as
  *                          the file says; neighbours as above; a short sequence is hashed, too; -5e4 for oneself; pairs that meet only
- *                          from one round to the next count 1e-9 times where duplicates are corrected
+ *                          from one round to the next count 1e-9 times where duplicates are corrected; rows hidden by a mask see themselves
  */
 #include "attention/reformer.h"
 
-#include <math.h>
+#include <string.h>
 
 #include "attention/engine/normalise.h"
 #include "base/random.h"
@@ -91,6 +91,7 @@ static sq_status reformer_tensor_init(const void *data, const sq_problem *p, int
 typedef struct layout {
     sq_reformer_chunks chunks;
     float *keys, *dkeys, *scratch;     /* [T,D] twice, [D]; the last two in backward */
+    float *dout;                       /* [T,M] without the rows that see themselves alone; in backward of lucidrains */
     uint8_t *keep;                     /* [T] */
     void *hash, *engine;
 } layout;
@@ -105,6 +106,7 @@ static size_t cut(const sq_reformer_config *config, const sq_problem *p, sq_pass
     if (pass == SQ_BACKWARD) {
         l->dkeys = sq__cut_floats(&piece, p->T * p->D);
         l->scratch = sq__cut_floats(&piece, p->D);
+        l->dout = config->convention == SQ_REFORMER_LUCIDRAINS ? sq__cut_floats(&piece, p->T * p->M) : NULL;
     }
     l->keep = sq__cut(&piece, (size_t)p->T);
     l->hash = sq__cut(&piece, sq__reformer_hash_workspace(config, p));
@@ -152,6 +154,20 @@ static sq_sparse prepare(const sq_run *run, const sq_head *head, layout *l, sq_s
     };
 }
 
+/* lucidrains: a row that a mask hides attends to itself, so long as the entry has a visible key. */
+static bool alone(const sq_run *run, const sq_head *head, int64_t row)
+{
+    const sq_reformer_config *config = run->config;
+    return config->convention == SQ_REFORMER_LUCIDRAINS && head->key_keep && row < head->N && !head->key_keep[row];
+}
+
+static bool sees_any(const sq_head *head)
+{
+    for (int64_t j = 0; j < head->N && j < head->T; j++)
+        if (!head->key_keep || head->key_keep[j]) return true;
+    return false;
+}
+
 /* ---- sizes ---- */
 
 static void reformer_sizes(const void *data, const sq_problem *p, sq_sizes *sizes)
@@ -181,6 +197,8 @@ static void forward_head(const sq_run *run, const sq_head *head)
     cut(run->config, run->problem, SQ_FORWARD, head->workspace, &l);
     const sq_sparse sparse = prepare(run, head, &l, &pattern);
     sq__sparse_forward(&sparse, run->kernels, l.engine);
+    for (int64_t i = 0; sees_any(head) && i < head->T; i++)
+        if (alone(run, head, i)) memcpy(head->out + i * head->out_row, head->v + i * head->v_row, (size_t)run->problem->M * sizeof(float));
 }
 
 static void reformer_forward(const sq_run *run)
@@ -202,10 +220,15 @@ static void backward_head(const sq_run *run, const sq_head *head)
     cut(run->config, p, SQ_BACKWARD, head->workspace, &l);
     const sq_sparse sparse = prepare(run, head, &l, &pattern);
     const sq_normalise form = unit_keys(run->config, p->D);
-    const sq_dense_gradients gradients = { .dout = head->dout, .dout_row = head->dout_row, .dq = head->dq, .dk = l.dkeys, .dv = head->dv,
+    const bool apart = l.dout && head->key_keep && sees_any(head);
+    for (int64_t i = 0; apart && i < head->T; i++)
+        for (int64_t m = 0; m < p->M; m++) l.dout[i * p->M + m] = alone(run, head, i) ? 0 : head->dout[i * head->dout_row + m];
+    const sq_dense_gradients gradients = { .dout = apart ? l.dout : head->dout, .dout_row = apart ? p->M : head->dout_row, .dq = head->dq, .dk = l.dkeys, .dv = head->dv,
                                            .dq_row = head->dq_row, .dk_row = p->D, .dv_row = head->dv_row, .accumulate_kv = head->accumulate };
     if (head->accumulate) sq__zero_rows(l.dkeys, p->D, 0, head->T, p->D);   /* only dv holds an earlier head's */
     sq__sparse_backward(&sparse, &gradients, run->kernels, l.engine);
+    for (int64_t i = 0; apart && i < head->T; i++)
+        if (alone(run, head, i)) run->kernels->axpy(head->dv + i * head->dv_row, 1, head->dout + i * head->dout_row, p->M);
     sq__normalise_backward(&form, head->q, head->q_row, head->T, l.dkeys, head->dq, head->dq_row, l.scratch, run->kernels);
 }
 

@@ -75,18 +75,20 @@ static const uint8_t *key_mask(sq_golden *golden, const sq_core *core)
 /* [B,H,rows,width], or without B in files that have no such axis; counts are those of the file. */
 typedef struct axes { int rank; int64_t size[4]; } axes;
 
-static axes axes_of(sq_golden *golden, const char *name, int64_t B, int64_t width)
+static axes axes_of(sq_golden *golden, const sq_core *core, const char *name, int64_t B, int64_t width)
 {
     const int rank = sq__golden_rank(golden, name) == 3 ? 3 : 4;
-    axes a = { rank, { rank == 3 ? 1 : B, SQ_ANY, SQ_ANY, width } };
+    axes a = { rank, { rank == 3 ? 1 : B, rank == 3 && core->entries ? B : SQ_ANY, SQ_ANY, width } };
     const sq_st_tensor *tensor = sq__golden_tensor(golden, name, rank, a.size + 4 - rank);
     for (int i = 4 - rank; tensor && i < 4; i++) a.size[i] = tensor->shape[i - (4 - rank)];
+    if (rank == 3 && core->entries) a.size[0] = a.size[1], a.size[1] = 1;
     return a;
 }
 
 static const float *values_of(sq_golden *golden, const char *name, const axes *a)
 {
-    return sq__golden_floats(golden, name, a->rank, a->size + 4 - a->rank);
+    const int64_t folded[3] = { a->size[0] * a->size[1], a->size[2], a->size[3] };   /* one of the two is 1 */
+    return sq__golden_floats(golden, name, a->rank, a->rank == 3 ? folded : a->size);
 }
 
 /* x [outer, from, width] with rows left off or zeros added: [outer, to, width]. */
@@ -190,8 +192,8 @@ void sq__core_run(sq_golden *golden, sq_core *core)
 {
     const char *q_name = core->qk ? core->qk : "q", *k_name = core->qk ? core->qk : "k";
     const bool queries = sq__golden_has(golden, q_name), keys = sq__golden_has(golden, k_name);
-    const axes v_axes = axes_of(golden, "v", SQ_ANY, SQ_ANY), q_axes = queries ? axes_of(golden, q_name, v_axes.size[0], SQ_ANY) : v_axes;
-    const axes k_axes = keys ? axes_of(golden, k_name, v_axes.size[0], queries ? q_axes.size[3] : SQ_ANY) : v_axes;
+    const axes v_axes = axes_of(golden, core, "v", SQ_ANY, SQ_ANY), q_axes = queries ? axes_of(golden, core, q_name, v_axes.size[0], SQ_ANY) : v_axes;
+    const axes k_axes = keys ? axes_of(golden, core, k_name, v_axes.size[0], queries ? q_axes.size[3] : SQ_ANY) : v_axes;
     if (!sq__golden_going(golden)) return;
     const int64_t entries = core->fold ? 1 : q_axes.size[0], heads = core->fold ? q_axes.size[0] : 1;
     if (v_axes.size[1] != k_axes.size[1] || v_axes.size[2] != k_axes.size[2])

@@ -27,11 +27,12 @@ typedef struct sq_core {
     int64_t padded;                    /* the reference computes on this many rows, zeros after the file's; 0: on the file's */
     const int32_t *query_lengths;      /* [B] or NULL */
     bool fold;                         /* every entry's heads as heads of one entry */
+    bool entries;                      /* tensors without the axis B: their first is B, and H is 1 */
 } sq_core;
 
 void sq__core_option(sq_core *core, const char *key, const char *value);
 /* Reads q [B,H,T,D] and k [B,Hk,N,D] (where the mechanism reads them), v [B,Hk,N,M] and, if there, g; compares out, dq, dk, dv and the
- * tensors' gradients. Without the axis B, its size is 1. */
+ * tensors' gradients. Without the axis B, its size is 1, or with `entries` that of H. */
 void sq__core_run(sq_golden *golden, sq_core *core);
 
 /* "1/sqrt(D)" and the like: 0, the default; a number: itself. Anything else skips. */

@@ -8,14 +8,14 @@
 
 typedef struct shape { int64_t entries, heads, N, D; bool lucidrains; } shape;
 
-/* [B,H,N,D], or [BH,N,D]: heads with a rotation each, or entries. */
-static shape shape_of(sq_golden *golden, bool lucidrains)
+/* [B,H,N,D], or [BH,N,D]: heads with a rotation each, or entries with the same. */
+static shape shape_of(sq_golden *golden, bool lucidrains, bool per_head)
 {
     const int rank = lucidrains ? 3 : 4;
     const sq_st_tensor *qk = sq__golden_tensor(golden, "qk", rank, (const int64_t[]){ SQ_ANY, SQ_ANY, SQ_ANY, SQ_ANY });
     shape s = { .lucidrains = lucidrains };
     if (!qk) return s;
-    s.entries = lucidrains ? 1 : qk->shape[0], s.heads = qk->shape[rank - 3], s.N = qk->shape[rank - 2], s.D = qk->shape[rank - 1];
+    s.entries = lucidrains && per_head ? 1 : qk->shape[0], s.heads = lucidrains && !per_head ? 1 : qk->shape[rank - 3], s.N = qk->shape[rank - 2], s.D = qk->shape[rank - 1];
     return s;
 }
 
@@ -34,20 +34,21 @@ static void read_buckets(sq_golden *golden, sq_rotation *rotation, const char *k
 
 static void check_buckets(sq_golden *golden, const shape *s, const sq_rotation *rotation, const float *rotations, const uint8_t *keep)
 {
-    const int64_t size[4] = { s->entries, s->heads, rotation->rounds, s->N }, qk_size[4] = { s->entries, s->heads, s->N, s->D };
+    const int64_t heads = s->entries * s->heads, size[4] = { s->entries, s->heads, rotation->rounds, s->N };
+    const int64_t folded[3] = { heads, rotation->rounds, s->N }, qk_size[4] = { s->entries, s->heads, s->N, s->D }, qk_folded[3] = { heads, s->N, s->D };
     const int rank = s->lucidrains ? 3 : 4;
-    const int32_t *expected = sq__golden_ints(golden, "buckets", rank, size + 4 - rank);
-    const float *qk = sq__golden_floats(golden, "qk", rank, qk_size + 4 - rank);
+    const int32_t *expected = sq__golden_ints(golden, "buckets", rank, s->lucidrains ? folded : size);
+    const float *qk = sq__golden_floats(golden, "qk", rank, s->lucidrains ? qk_folded : qk_size);
     int32_t *ours = sq__golden_memory(golden, rotation->rounds * s->N, sizeof *ours);
     void *workspace = sq__golden_memory(golden, (int64_t)sq__rotation_workspace(rotation), 1);
     bool padded = false;
     for (int64_t i = 0; keep && i < s->entries * s->N; i++) padded |= !keep[i];
-    const int64_t buckets = sq__rotation_buckets(rotation) + padded;
+    const int64_t buckets = sq__rotation_buckets(rotation) + (padded && !s->lucidrains);
     const int64_t step = sq__golden_flag(golden, "random_rotations_per_head", true) ? s->D * rotation->rounds * rotation->columns : 0;
-    for (int64_t head = 0; sq__golden_going(golden) && head < s->entries * s->heads; head++) {
+    for (int64_t head = 0; sq__golden_going(golden) && head < heads; head++) {
         sq__rotation_rows(rotation, rotations + head % s->heads * step, qk + head * s->N * s->D, s->D, s->N, ours, workspace);
         for (int64_t i = 0; i < rotation->rounds * s->N; i++) {
-            const int64_t hidden = keep && !keep[head / s->heads * s->N + i % s->N], t = i / s->N;
+            const int64_t hidden = !s->lucidrains && keep && !keep[head / s->heads * s->N + i % s->N], t = i / s->N;
             const int64_t bucket = t * buckets + (hidden ? buckets - 1 : ours[i]), want = expected[head * rotation->rounds * s->N + i];
             if (bucket != want)
                 sq__golden_fail(golden, "head %lld round %lld row %lld falls into bucket %lld; the file has %lld", (long long)head, (long long)t,
@@ -58,8 +59,9 @@ static void check_buckets(sq_golden *golden, const shape *s, const sq_rotation *
 
 void sq__family_reformer(sq_golden *golden)
 {
-    const shape s = shape_of(golden, strstr(sq__golden_text(golden, "variant", NULL), "lucidrains") != NULL);
-    const bool lucidrains = s.lucidrains, per_head = sq__golden_flag(golden, "random_rotations_per_head", true);
+    const bool lucidrains = strstr(sq__golden_text(golden, "variant", NULL), "lucidrains") != NULL;
+    const bool per_head = sq__golden_flag(golden, "random_rotations_per_head", true);
+    const shape s = shape_of(golden, lucidrains, per_head);
     sq_core core = { .desc = { .mechanism = "reformer", .causal = sq__golden_flag(golden, "causal", false) }, .qk = "qk", .tensor_count = 1 };
     sq_rotation rotation = { .D = s.D, .rounds = sq__golden_count(golden, "num_hashes", lucidrains ? 0 : -1) };
     if (lucidrains) rotation.rounds = sq__golden_count(golden, "n_hashes", -1);
@@ -80,7 +82,8 @@ void sq__family_reformer(sq_golden *golden)
     sq__core_option(&core, "before", sq__golden_digits(golden, sq__golden_count(golden, "num_chunks_before", 1)));
     sq__core_option(&core, "after", sq__golden_digits(golden, sq__golden_count(golden, "num_chunks_after", 0)));
     const bool masked = sq__golden_has(golden, "mask");
-    if (masked && lucidrains) sq__golden_skip(golden, "masks of this reference (a hidden row attends to itself) are unknown to this build");
+    core.entries = lucidrains && !per_head;
+    if (masked && lucidrains && per_head) sq__golden_skip(golden, "masks beside a rotation for each of [BH] are unknown to this build");
     const uint8_t *keep = masked ? sq__golden_mask(golden, "mask", SQ_SHAPE(s.entries, s.N)) : NULL;
     if (masked) core.key_keep = "mask";
     if (sq__golden_going(golden) && sq__golden_has(golden, "buckets")) check_buckets(golden, &s, &rotation, core.tensors[0].value, keep);

@@ -75,7 +75,8 @@ void sq__family_reformer(sq_golden *golden)
     sq__core_option(&core, "rounds", sq__golden_digits(golden, rotation.rounds));
     sq__core_option(&core, "buckets", sq__golden_digits(golden, rotation.factor[0]));
     sq__core_option(&core, "buckets2", sq__golden_digits(golden, rotation.factor[1]));
-    sq__core_option(&core, "block", sq__golden_digits(golden, sq__golden_count(golden, lucidrains ? "bucket_size" : "chunk_length", -1)));
+    const int64_t block = sq__golden_count(golden, lucidrains ? "bucket_size" : "chunk_length", -1);
+    sq__core_option(&core, "block", sq__golden_digits(golden, block));
     sq__core_option(&core, "per_head", per_head ? "true" : "false");
     sq__core_option(&core, "across_buckets", sq__golden_flag(golden, "attend_across_buckets", true) ? "true" : "false");
     sq__core_option(&core, "duplicates", sq__golden_flag(golden, "allow_duplicate_attention", true) ? "true" : "false");
@@ -86,6 +87,6 @@ void sq__family_reformer(sq_golden *golden)
     if (masked && lucidrains && per_head) sq__golden_skip(golden, "masks beside a rotation for each of [BH] are unknown to this build");
     const uint8_t *keep = masked ? sq__golden_mask(golden, "mask", SQ_SHAPE(s.entries, s.N)) : NULL;
     if (masked) core.key_keep = "mask";
-    if (sq__golden_going(golden) && sq__golden_has(golden, "buckets")) check_buckets(golden, &s, &rotation, core.tensors[0].value, keep);
+    if (sq__golden_going(golden) && (lucidrains || s.N > block)) check_buckets(golden, &s, &rotation, core.tensors[0].value, keep);
     if (sq__golden_going(golden)) sq__core_run(golden, &core);
 }

@@ -1,7 +1,6 @@
 /* sinkhorn: the sorting matrix and the attention of one public implementation, every entry's heads as heads of one entry unless causal. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "attention/sinkhorn.h"
 #include "verify/core.h"
@@ -54,14 +53,11 @@ static void check_matrix(sq_golden *golden, const sq_core *core, const sq_sinkho
     sq__golden_compare(golden, "sort_matrix", matrix, s->B * s->H * shape.sorted * width);
 }
 
-static int sorting_of(sq_golden *golden, const char *variant)
+static int sorting_of(sq_golden *golden, bool causal)
 {
-    static const struct { const char *word; int sorting; } words[] = { { "gumbel", SQ_SINKHORN_BALANCE }, { "topk", SQ_SINKHORN_TOPK },
-                                                                       { "sortcut", SQ_SINKHORN_SORTCUT }, { "causal", SQ_SINKHORN_TOPK } };
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strstr(variant, words[i].word)) return words[i].sorting;
-    sq__golden_skip(golden, "variant '%.80s' is unknown to this build", variant);
-    return 0;
+    if (causal) return SQ_SINKHORN_TOPK;
+    if (sq__golden_count(golden, "options.n_sortcut", 0) > 0) return SQ_SINKHORN_SORTCUT;
+    return sq__golden_has(golden, "gumbel") ? SQ_SINKHORN_BALANCE : SQ_SINKHORN_TOPK;
 }
 
 static const char *number_text(sq_golden *golden, double number)
@@ -78,11 +74,11 @@ void sq__family_sinkhorn(sq_golden *golden)
     sizes s = sizes_of(golden);
     sq_core core = { .desc = { .mechanism = "sinkhorn", .causal = sq__golden_flag(golden, "causal", false), .scale = sq__golden_scale(golden) } };
     sq_sinkhorn_config config = { .block = sq__golden_count(golden, "bucket_size", -1), .noise = SQ_SINKHORN_FIXED,
-                                  .sorting = sorting_of(golden, sq__golden_text(golden, "variant", NULL)) };
+                                  .sorting = sorting_of(golden, core.desc.causal) };
     const bool balanced = config.sorting == SQ_SINKHORN_BALANCE, backward = sq__golden_has(golden, "g");
     const char *picks = config.sorting == SQ_SINKHORN_SORTCUT ? "options.n_sortcut" : "options.n_top_buckets";
     config.convention = balanced || config.sorting == SQ_SINKHORN_TOPK ? !core.desc.causal && !sq__golden_flag(golden, "corrected_copy", false) : 0;
-    config.topk = balanced ? 1 : sq__golden_count(golden, picks, -1);
+    config.topk = balanced ? 1 : sq__golden_count(golden, picks, 1);
     config.iterations = balanced ? sq__golden_count(golden, "options.sinkhorn_iter", -1) : 0;
     config.temperature = balanced || core.desc.causal ? sq__golden_number(golden, "options.temperature", NAN) : 1;
     core.fold = !core.desc.causal;

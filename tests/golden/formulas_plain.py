@@ -56,8 +56,8 @@ def dot(x, y):
     return sum(a * b for a, b in zip(x, y))
 
 
-def save(mechanism, name, function, inputs, masks=(), **metadata):
-    """function(inputs) -> Array. Adds g, out and the gradients of all inputs."""
+def save(mechanism, name, function, inputs, masks=(), constants=(), **metadata):
+    """function(inputs) -> Array. Adds g, out and the gradients of all inputs; masks and constants (int32 where they are whole) have none."""
     out = function(inputs)
     g = draw(*out.shape)
     tensors = {**inputs, "g": g, "out": out}
@@ -73,10 +73,10 @@ def save(mechanism, name, function, inputs, masks=(), **metadata):
         tensors["d" + key] = Array(array.shape, gradient)
     meta = {"mechanism": mechanism, "variant": name, "source": "float64 Python, tests/golden/formulas_plain.py"}
     header, blobs, end = {"__metadata__": {**meta, **{key: str(value) for key, value in metadata.items()}}}, [], 0
-    for key, array in [*tensors.items(), *dict(masks).items()]:
-        mask = key in dict(masks)
-        blob = bytes(array.values) if mask else struct.pack(f"{len(array.values)}f", *array.values)
-        header[key] = {"dtype": "U8" if mask else "F32", "shape": array.shape, "data_offsets": [end, end + len(blob)]}
+    for key, array in [*tensors.items(), *dict(masks).items(), *dict(constants).items()]:
+        kind = "B" if key in dict(masks) else "i" if key in dict(constants) and isinstance(array.values[0], int) else "f"
+        blob = struct.pack(f"{len(array.values)}{kind}", *array.values)
+        header[key] = {"dtype": {"B": "U8", "i": "I32", "f": "F32"}[kind], "shape": array.shape, "data_offsets": [end, end + len(blob)]}
         blobs.append(blob)
         end += len(blob)
     text = json.dumps(header).encode()

@@ -30,6 +30,8 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_set_transformer,
     &sq__attention_long_short,
     &sq__attention_bigbird,
+    &sq__attention_clustered,
+    &sq__attention_improved_clustered,
     NULL,
 };
 

@@ -23,5 +23,7 @@ extern const sq_attention_kind sq__attention_synthesizer;
 extern const sq_attention_kind sq__attention_set_transformer;
 extern const sq_attention_kind sq__attention_long_short;
 extern const sq_attention_kind sq__attention_bigbird;
+extern const sq_attention_kind sq__attention_clustered;
+extern const sq_attention_kind sq__attention_improved_clustered;
 
 #endif

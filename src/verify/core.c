@@ -124,8 +124,15 @@ static void compare_inputs(sq_golden *golden, const sq_core *core, const buffers
 {
     const sq_attention_desc *d = &core->desc;
     const int64_t heads = d->B * d->H, key_heads = d->B * d->key_heads, left_off = core->padded ? core->padded - rows : 0, keys = d->N - left_off;
+    char name[64];
+    if (core->derivative) {
+        snprintf(name, sizeof name, "dq%s", core->derivative);
+        sq__golden_compare(golden, name, b->dq, heads * d->T * d->D);
+        snprintf(name, sizeof name, "dk%s", core->derivative);
+        sq__golden_compare(golden, name, b->dk, key_heads * d->N * d->D);
+        return;
+    }
     if (core->qk) {
-        char name[64];
         snprintf(name, sizeof name, "d%s", core->qk);
         add_keys(golden, core, b, q, heads * d->T);
         sq__golden_compare(golden, name, with_rows(golden, b->dq, heads, d->T, rows, d->D), heads * rows * d->D);
@@ -163,13 +170,13 @@ static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan,
     if (!sq__golden_going(golden)) return;
 
     sq_attention_call call = { .q = sq_view_bhtd(q, T, H, D), .k = sq_view_bhtd(k, N, Hk, D), .v = sq_view_bhtd(v, N, Hk, M),
-                               .out = sq_view_bhtd(b.out, T, H, M), .key_keep = b.key_keep, .pair_keep = b.pair_keep, .query_lengths = core->query_lengths,
+                               .out = sq_view_bhtd(b.out, T, H, M), .key_keep = b.key_keep, .pair_keep = b.pair_keep, .query_lengths = core->query_lengths, .lengths = core->key_lengths,
                                .tensors = b.tensors, .saved = b.saved, .workspace = b.workspace, .training = backward, .auxiliary = &auxiliary, .moved = moved };
     sq_attention_forward(plan, &call);
     if (core->moved) sq__golden_compare(golden, core->moved, moved[0], core->tensors[0].count);
     if (core->only_moved) return;
     if (core->auxiliary) sq__golden_compare(golden, core->auxiliary, &auxiliary, 1);
-    sq__golden_compare_rows(golden, "out", with_rows(golden, b.out, B * H, T, shown, M), B * H, shown, M);
+    if (!core->derivative) sq__golden_compare_rows(golden, "out", with_rows(golden, b.out, B * H, T, shown, M), B * H, shown, M);
     if (!backward) return;
     sq_attention_gradients gradients = { .dout = sq_view_bhtd(g, T, H, M), .dq = sq_view_bhtd(b.dq, T, H, D), .dk = sq_view_bhtd(b.dk, N, Hk, D),
                                          .dv = sq_view_bhtd(b.dv, N, Hk, M), .dtensors = b.dtensors };

@@ -196,6 +196,45 @@ static void agrees_with_the_reference(void **state)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_shape(&shapes[i], sq__kernels());
 }
 
+/* The gradient of sum_i w_i lse_i alone: dq_i = scale w_i sum_j p_ij k_j, dk_j = scale sum_i w_i p_ij q_i, dv = 0. */
+static void log_sum_exp_has_a_gradient(void **state)
+{
+    enum { T = 70, N = 300, D = 8 };
+    const matrix q = draw(T, D, false, "q", 1), k = draw(N, D, false, "k", 1), w = draw(T, 1, false, "w", 1), zero = draw(T, D, false, "dout", 0);
+    const matrix out = make(T, D, false), dq = make(T, D, false), dk = make(N, D, false), dv = make(N, D, false), lse = make(T, 1, false);
+    double *expected_dq = doubles(T * D), *expected_dk = doubles(N * D), *none = doubles(N * D);
+    const sq_dense dense = { .T = T, .N = N, .D = D, .M = D, .scale = 0.5f, .q = q.at, .k = k.at, .v = k.at, .q_row = D, .k_row = D, .v_row = D,
+                             .out = out.at, .out_row = D, .lse = lse.at, .dlse = w.at };
+    const sq_dense_gradients gradients = { .dout = zero.at, .dout_row = D, .dq = dq.at, .dk = dk.at, .dv = dv.at, .dq_row = D, .dk_row = D, .dv_row = D };
+    const shape described = { T, N, D, D, false, false, false, 1, false };
+    char *workspace = workspace_of(sq__dense_workspace(T, N, D, D, SQ_BACKWARD));
+    (void)state;
+    sq__dense_forward(&dense, sq__kernels(), workspace);
+    sq__dense_backward(&dense, &gradients, sq__kernels(), workspace);
+    for (int i = 0; i < T; i++) {
+        double score[N], sum = 0;
+        for (int j = 0; j < N; j++) {
+            score[j] = 0;
+            for (int d = 0; d < D; d++) score[j] += 0.5 * q.at[i * D + d] * k.at[j * D + d];
+            sum += exp(score[j]);
+        }
+        for (int j = 0; j < N; j++)
+            for (int d = 0; d < D; d++) {
+                expected_dq[i * D + d] += 0.5 * w.at[i] * exp(score[j]) / sum * k.at[j * D + d];
+                expected_dk[j * D + d] += 0.5 * w.at[i] * exp(score[j]) / sum * q.at[i * D + d];
+            }
+    }
+    compare("dq", &described, &dq, expected_dq, 3e-6);
+    compare("dk", &described, &dk, expected_dk, 3e-6);
+    compare("dv", &described, &dv, none, 0);
+    float *const floats[] = { q.at, k.at, w.at, zero.at, out.at, dq.at, dk.at, dv.at, lse.at };
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) sq__free(floats[i]);
+    sq__free(expected_dq);
+    sq__free(expected_dk);
+    sq__free(none);
+    sq__free(workspace);
+}
+
 static void no_keys_give_zeros(void **state)
 {
     (void)state;
@@ -246,7 +285,7 @@ static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_the_reference), cmocka_unit_test(no_keys_give_zeros), cmocka_unit_test(no_queries_give_zero_gradients),
-        cmocka_unit_test(workspace_is_bounded),
+        cmocka_unit_test(workspace_is_bounded), cmocka_unit_test(log_sum_exp_has_a_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,8 @@ static const reference_row *const rows[] = {
     &reference_set_transformer,
     &reference_long_short,
     &reference_bigbird,
+    &reference_clustered,
+    &reference_improved_clustered,
 };
 
 const reference_row *reference_find(const char *mechanism)

@@ -31,6 +31,7 @@ typedef struct sq_dense {
     float *out;                        /* [T,M] */
     int64_t out_row;
     float *lse;                        /* [T] natural log of the sum of exp(s_ij); NULL in a forward nobody differentiates */
+    const float *dlse;                 /* [T] in backward: gradient of the loss with respect to lse, where lse has a use of its own; NULL: none */
 } sq_dense;
 
 typedef struct sq_dense_gradients {

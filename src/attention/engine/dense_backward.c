@@ -1,5 +1,5 @@
 /* Backward of the dense engine, arXiv:2205.14135 appendix B.2, in the order of the forward: with p recomputed from lse,
- *   delta_i = dout_i . out_i     dv_j = sum_i p_ij dout_i     dp_ij = dout_i . v_j
+ *   delta_i = dout_i . out_i - dlse_i     dv_j = sum_i p_ij dout_i     dp_ij = dout_i . v_j
  *   ds_ij = scale p_ij (dp_ij - delta_i)     dq_i = sum_j ds_ij k_j     dk_j = sum_i ds_ij q_i     dbias_(j-i) += ds_ij / scale
  * dk, dv of a span gather in the workspace; dq gathers in place from span to span. */
 #include <math.h>
@@ -52,7 +52,7 @@ static void prepare_rows(backward *b)
     const int64_t rows = dense_round_up(dense->T, TILE_STEP);
     for (int64_t i = 0; i < dense->T; i++) {
         b->lse[i] = dense->lse[i] == -INFINITY ? INFINITY : (float)(dense->lse[i] * DENSE_LOG2_E);
-        b->delta[i] = b->kernels->dot(g->dout + i * g->dout_row, dense->out + i * dense->out_row, dense->M);
+        b->delta[i] = b->kernels->dot(g->dout + i * g->dout_row, dense->out + i * dense->out_row, dense->M) - (dense->dlse ? dense->dlse[i] : 0);
     }
     for (int64_t i = dense->T; i < rows; i++) {   /* rows that fill up the last tile: probability 0 */
         b->lse[i] = INFINITY;

@@ -133,7 +133,8 @@ static void clustered_backward(const sq_run *run)
 
 const sq_attention_kind sq__attention_clustered = {
     .name = "clustered", .title = "clustered attention", .paper = "arXiv:2007.04825", .cost = "O(n C) time, O(n) memory",
-    .can = SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_ROTARY, .fields = clustered_fields, .config_size = sizeof(sq_clustered_config),
+    .can = SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_ROTARY,
+    .fields = clustered_fields, .config_size = sizeof(sq_clustered_config),
     .tensors = sq__clustered_tensors, .tensor_init = sq__clustered_tensor_init, .sizes = clustered_sizes, .flops = clustered_flops,
     .forward = clustered_forward, .backward = clustered_backward,
 };

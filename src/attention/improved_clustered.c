@@ -47,7 +47,8 @@ static double improved_flops(const void *data, const sq_problem *p, sq_pass pass
 
 const sq_attention_kind sq__attention_improved_clustered = {
     .name = "improved-clustered", .title = "improved clustered attention", .paper = "arXiv:2007.04825", .cost = "O(n (C + K)) time, O(n) memory",
-    .can = SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_ROTARY, .fields = improved_fields, .config_size = sizeof(sq_clustered_config),
+    .can = SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_ROTARY,
+    .fields = improved_fields, .config_size = sizeof(sq_clustered_config),
     .tensors = sq__clustered_tensors, .tensor_init = sq__clustered_tensor_init, .sizes = improved_sizes, .flops = improved_flops,
     .forward = sq__improved_forward, .backward = sq__improved_backward,
 };

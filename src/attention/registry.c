@@ -32,6 +32,8 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_bigbird,
     &sq__attention_clustered,
     &sq__attention_improved_clustered,
+    &sq__attention_probsparse,
+    &sq__attention_hyper,
     NULL,
 };
 

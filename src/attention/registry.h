@@ -25,5 +25,7 @@ extern const sq_attention_kind sq__attention_long_short;
 extern const sq_attention_kind sq__attention_bigbird;
 extern const sq_attention_kind sq__attention_clustered;
 extern const sq_attention_kind sq__attention_improved_clustered;
+extern const sq_attention_kind sq__attention_probsparse;
+extern const sq_attention_kind sq__attention_hyper;
 
 #endif

@@ -170,8 +170,9 @@ static void run_plan(sq_golden *golden, sq_core *core, const sq_attention *plan,
     if (!sq__golden_going(golden)) return;
 
     sq_attention_call call = { .q = sq_view_bhtd(q, T, H, D), .k = sq_view_bhtd(k, N, Hk, D), .v = sq_view_bhtd(v, N, Hk, M),
-                               .out = sq_view_bhtd(b.out, T, H, M), .key_keep = b.key_keep, .pair_keep = b.pair_keep, .query_lengths = core->query_lengths, .lengths = core->key_lengths,
-                               .tensors = b.tensors, .saved = b.saved, .workspace = b.workspace, .training = backward, .auxiliary = &auxiliary, .moved = moved };
+                               .out = sq_view_bhtd(b.out, T, H, M), .key_keep = b.key_keep, .pair_keep = b.pair_keep, .query_lengths = core->query_lengths,
+                               .lengths = core->key_lengths, .tensors = b.tensors, .saved = b.saved, .workspace = b.workspace,
+                               .training = backward, .auxiliary = &auxiliary, .moved = moved };
     sq_attention_forward(plan, &call);
     if (core->moved) sq__golden_compare(golden, core->moved, moved[0], core->tensors[0].count);
     if (core->only_moved) return;

@@ -98,7 +98,8 @@ static void check_top(sq_golden *golden, const grouping *g, int64_t head, int64_
 static void check_choices(sq_golden *golden, const grouping *g, bool top)
 {
     const int64_t C = g->rule.clusters;
-    const int32_t *theirs = sq__golden_ints(golden, "clusters", SQ_SHAPE(g->B, g->H, g->T)), *sizes = sq__golden_ints(golden, "counts", SQ_SHAPE(g->B, g->H, C));
+    const int32_t *theirs = sq__golden_ints(golden, "clusters", SQ_SHAPE(g->B, g->H, g->T));
+    const int32_t *sizes = sq__golden_ints(golden, "counts", SQ_SHAPE(g->B, g->H, C));
     uint64_t *codes = sq__golden_memory(golden, g->T, sizeof *codes);
     int32_t *ours = sq__golden_memory(golden, g->T, sizeof *ours), *count = sq__golden_memory(golden, C, sizeof *count);
     float *mean = sq__golden_room(golden, C * g->D);
@@ -119,8 +120,9 @@ static void check_choices(sq_golden *golden, const grouping *g, bool top)
 
 static sq_core core_of(sq_golden *golden, const grouping *g, bool improved, bool causal)
 {
-    sq_core core = { .desc = { .mechanism = improved ? "improved-clustered" : "clustered", .scale = sq__golden_scale(golden) }, .tensor_count = 2,
-                     .query_lengths = g->query_rows, .key_lengths = g->key_rows };
+    sq_core core = { .desc = { .mechanism = improved ? "improved-clustered" : "clustered", .scale = sq__golden_scale(golden),
+                               .lengths = g->query_rows || g->key_rows },
+                     .tensor_count = 2, .query_lengths = g->query_rows, .key_lengths = g->key_rows };
     sq__core_option(&core, "clusters", sq__golden_digits(golden, g->rule.clusters));
     sq__core_option(&core, "iterations", sq__golden_digits(golden, g->rule.iterations));
     sq__core_option(&core, "bits", sq__golden_digits(golden, g->rule.bits));

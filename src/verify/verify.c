@@ -31,6 +31,7 @@ static const family families[] = {
     { "deepspeed_layouts", sq__family_layouts, { true, 1e-5, 1e-5, 1e-6 } },
     { "transformer-block", sq__family_block, { .fixed = false } },
     { "clustered", sq__family_clustered, { true, 6e-6, 6e-6, 1e-6 } },
+    { "informer", sq__family_informer, { true, 7e-6, 6e-6, 1e-6 } },
     { "improved_clustered", sq__family_clustered, { true, 1e-5, 6e-6, 1e-6 } },
     { "gru", sq__family_gru, { .fixed = false } },
     { "norm", sq__family_norm, { .fixed = false } },

@@ -156,7 +156,35 @@ def clustered(name, case, T, N, D, M, C, bits, iterations, topk=0):
          scale="1/sqrt(D) inside the softmax", causal=causal, query_lengths="null", key_lengths="null", **more)
 
 
+# ---- informer: the measure, exact rows for the queries of the largest ----
+
+def informer(name, T, N, D, M, factor, causal):
+    U, u = (min(factor * math.ceil(math.log(n)), n) for n in (N, T))
+    q, k, v = draw(1, 1, T, D), draw(1, 1, N, D), draw(1, 1, N, M)
+    sample = [[random.randrange(N) for _ in range(U)] for _ in range(T)]
+    scores = [[dot(x, k[0][0][j]) for j in row] for x, row in zip(q[0][0], sample)]
+    measure = [max(row) - sum(row) / N for row in scores]
+    chosen = sorted(sorted(range(T), key=lambda i: -measure[i])[:u])
+
+    def function(q, k, v):
+        q, k, v = q[0][0], k[0][0], v[0][0]
+        out = []
+        for i, x in enumerate(q):
+            seen = i + 1 if causal else N
+            if i in chosen:
+                out.append(mix(softmax(scores_of(x, k[:seen])), v[:seen]))
+            else:
+                out.append([sum(column) / (1 if causal else N) for column in zip(*v[:seen])])
+        return [[out]]
+
+    inputs, g = {"q": q, "k": k, "v": v}, draw(1, 1, T, M)
+    save("informer", name, {**inputs, "index_sample": ("i", sample), "g": g, "out": function(**inputs), **differences(function, inputs, g),
+                            "M": [[measure]], "top_index_sorted": ("i", [[chosen]])}, factor=factor, causal=int(causal), scale="1/sqrt(D)")
+
+
 if __name__ == "__main__":
     clustered("clustered", "cross_n22", 19, 22, 6, 5, 3, 20, 4)
     clustered("improved", "improved_n24", 24, 24, 6, 5, 3, 20, 4, 5)
     clustered("improved_causal", "improved_causal_n20", 20, 20, 6, 5, 3, 20, 4, 7)
+    informer("masked_n26", 26, 26, 6, 5, 2, True)
+    informer("unmasked_cross_nq20_nk31", 20, 31, 6, 5, 2, False)

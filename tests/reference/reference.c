@@ -26,6 +26,8 @@ static const reference_row *const rows[] = {
     &reference_bigbird,
     &reference_clustered,
     &reference_improved_clustered,
+    &reference_probsparse,
+    &reference_hyper,
 };
 
 const reference_row *reference_find(const char *mechanism)

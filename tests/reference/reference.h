@@ -76,6 +76,7 @@ typedef struct reference_row {
 const reference_row *reference_find(const char *mechanism);   /* NULL: no reference, which conformance reports as a failure */
 
 /* Rows, one per file of this folder; only reference.c uses them. */
+extern const reference_row reference_clustered, reference_improved_clustered, reference_probsparse, reference_hyper;
 extern const reference_row reference_sinkhorn;
 extern const reference_row reference_routing;
 extern const reference_row reference_softmax_row, reference_linformer, reference_performer, reference_infinite_former, reference_reformer;
@@ -83,6 +84,5 @@ extern const reference_row reference_sliding_window, reference_sparse_transforme
 extern const reference_row reference_linear, reference_rfa, reference_cosformer;
 extern const reference_row reference_aft, reference_synthesizer, reference_set_transformer, reference_long_short;
 extern const reference_row reference_linear, reference_rfa, reference_cosformer, reference_nystromformer;
-extern const reference_row reference_clustered, reference_improved_clustered;
 
 #endif

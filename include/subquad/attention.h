@@ -119,6 +119,7 @@ typedef struct sq_attention_input {
     const char *name;
     int64_t width;
     bool of_keys;                 /* one row per key, else one per query; always all H heads: [B, N or T, H, width] */
+    bool turned;                  /* meets queries or keys in a product: rotary positions turn it, too */
 } sq_attention_input;
 
 SQ_API int sq_attention_input_count(const sq_attention *plan);

@@ -45,9 +45,9 @@ static int inputs(const void *options, const sq_problem *p, sq_attention_input *
 {
     if (!has_inputs(options, p)) return 0;
     if (infos) {
-        infos[QUERY] = (sq_attention_input){ "global_query", p->D, false };
-        infos[KEY] = (sq_attention_input){ "global_key", p->D, true };
-        infos[VALUE] = (sq_attention_input){ "global_value", p->M, true };
+        infos[QUERY] = (sq_attention_input){ .name = "global_query", .width = p->D, .turned = true };
+        infos[KEY] = (sq_attention_input){ .name = "global_key", .width = p->D, .of_keys = true, .turned = true };
+        infos[VALUE] = (sq_attention_input){ .name = "global_value", .width = p->M, .of_keys = true };
     }
     return INPUTS;
 }

@@ -72,7 +72,7 @@ static int rfa_inputs(const void *data, const sq_problem *p, sq_attention_input 
 {
     const sq_rfa_config *config = data;
     (void)p;
-    if (infos && config->gate) infos[0] = (sq_attention_input){ "gate", 1, true };
+    if (infos && config->gate) infos[0] = (sq_attention_input){ .name = "gate", .width = 1, .of_keys = true };
     return config->gate ? 1 : 0;
 }
 

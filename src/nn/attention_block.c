@@ -101,6 +101,7 @@ static sq_status create_inputs(sq_attention_block *block, const char *prefix, co
         sq_attention_input info;
         SQ_TRY(sq_attention_input_get(plan, i, &info));
         block->of_keys[i] = info.of_keys;
+        block->turned[i] = info.turned && c->rotary;
         SQ_TRY(create_part(block, &block->inputs[i], prefix, info.name, info.of_keys && c->cross ? c->key_width : c->width, c->heads * info.width, error));
     }
     return SQ_OK;
@@ -243,8 +244,10 @@ sq_var *sq__attention_block_run(const sq_attention_block *block, sq_tape *tape, 
         in.packed = sq__linear_run(&block->packed, tape, inputs->x);
         if (block->config.rotary) in.packed = sq__rotary(tape, in.packed, turned_heads(block, plan), block->config.head_size);
     }
-    for (int i = 0; i < block->input_count; i++)
+    for (int i = 0; i < block->input_count; i++) {
         further[i] = sq__linear_run(&block->inputs[i], tape, block->config.cross && block->of_keys[i] ? inputs->keys : inputs->x);
+        if (block->turned[i]) further[i] = sq__rotary(tape, further[i], block->config.heads, block->config.head_size);
+    }
     for (int i = 0; i < block->tensor_count; i++) tensors[i] = sq__parameters_var(block->set, block->tensors[i], tape);
     if (sq__tape_status(tape, NULL) != SQ_OK) return NULL;
     sq_var *mixed = sq__attention(tape, plan, &in);

@@ -41,7 +41,7 @@ typedef struct sq_attention_block {
     sq_plans *plans;                   /* owned by the block that made them, shared by others */
     bool owns_plans, owns_tensors;
     int input_count;
-    bool of_keys[SQ_BLOCK_INPUTS];
+    bool of_keys[SQ_BLOCK_INPUTS], turned[SQ_BLOCK_INPUTS];
     sq_linear inputs[SQ_BLOCK_INPUTS]; /* projections of the mechanism's further inputs */
     int tensor_count, tensors[SQ_BLOCK_TENSORS];
     sq_parameters *set;

@@ -245,12 +245,59 @@ static void configurations_that_cannot_be(void **state)
     sq__attention_block_clear(&block);
 }
 
+static float *named_for_writing(const char *prefix, const char *name) { return (float *)(uintptr_t)named(&set, prefix, name); }
+
+/* Rotary positions turn further inputs, too: a window that sees all, the first token global by projections equal to the ordinary
+ * ones, is exact attention; and neither is what it is without rotary positions. */
+static void rotary_turns_further_inputs(void **state)
+{
+    enum { HEADS_ = 2 };
+    static const char *const mechanisms[] = { "softmax", "longformer", "softmax" }, *const parts[] = { "global_query", "global_key", "global_value" };
+    (void)state;
+    sq_attention_block blocks[3];
+    const sq_var *out[3];
+    float *x = draw("x", B * T * E);
+    for (int i = 0; i < 3; i++) {
+        const sq_option globals = { "globals", "1" };
+        char prefix[8];
+        snprintf(prefix, sizeof prefix, "b%d", i);
+        assert_ok(sq__attention_block_create(&blocks[i], &set, prefix,
+                                             &(sq_attention_block_config){ .mechanism = mechanisms[i], .options = &globals, .option_count = i == 1, .width = E,
+                                                                           .heads = HEADS_, .max_length = T, .rotary = i < 2 },
+                                             NULL, false, &error),
+                  &error);
+    }
+    const float *packed = named(&set, "b0", "query_key_value.weight");
+    for (int i = 1; i < 3; i++) {
+        char prefix[8];
+        snprintf(prefix, sizeof prefix, "b%d", i);
+        memcpy(named_for_writing(prefix, "query_key_value.weight"), packed, 3 * E * E * sizeof *packed);
+        memcpy(named_for_writing(prefix, "output.weight"), named(&set, "b0", "output.weight"), E * E * sizeof *packed);
+    }
+    for (int part = 0; part < 3; part++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s.weight", parts[part]);
+        memcpy(named_for_writing("b1", name), packed + part * E * E, E * E * sizeof *packed);
+    }
+    double apart = 0;
+    for (int i = 0; i < 3; i++) out[i] = sq__attention_block_run(&blocks[i], tape, &(sq_attention_block_inputs){ .x = input(x, T, E) });
+    assert_ok(sq__tape_status(tape, &error), &error);
+    for (int64_t i = 0; i < B * T * E; i++) {
+        assert_close(out[1]->value[i], out[0]->value[i], BOUND);
+        apart = fmax(apart, fabs(out[2]->value[i] - out[0]->value[i]));
+    }
+    assert_true(apart > 0.01);
+    for (int i = 0; i < 3; i++) sq__attention_block_clear(&blocks[i]);
+    free(x);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = { TEST(cross_attention_of_free_sizes), TEST(means_move_while_training), TEST(encoder_layers_pre),
                                         TEST(encoder_layers_post),           TEST(decoder_layers_pre),
                                         TEST(decoder_layers_post),           TEST(plans_are_kept),
+                                        TEST(rotary_turns_further_inputs),
                                         TEST(configurations_that_cannot_be) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

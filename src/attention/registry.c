@@ -34,6 +34,10 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_improved_clustered,
     &sq__attention_probsparse,
     &sq__attention_hyper,
+    &sq__attention_space_time,
+    &sq__attention_axial,
+    &sq__attention_local_2d,
+    &sq__attention_longnet,
     NULL,
 };
 

@@ -27,5 +27,9 @@ extern const sq_attention_kind sq__attention_clustered;
 extern const sq_attention_kind sq__attention_improved_clustered;
 extern const sq_attention_kind sq__attention_probsparse;
 extern const sq_attention_kind sq__attention_hyper;
+extern const sq_attention_kind sq__attention_space_time;
+extern const sq_attention_kind sq__attention_axial;
+extern const sq_attention_kind sq__attention_local_2d;
+extern const sq_attention_kind sq__attention_longnet;
 
 #endif

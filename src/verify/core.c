@@ -130,6 +130,8 @@ static void compare_inputs(sq_golden *golden, const sq_core *core, const buffers
         sq__golden_compare(golden, name, b->dq, heads * d->T * d->D);
         snprintf(name, sizeof name, "dk%s", core->derivative);
         sq__golden_compare(golden, name, b->dk, key_heads * d->N * d->D);
+        snprintf(name, sizeof name, "dv%s", core->derivative);
+        if (sq__golden_has(golden, name)) sq__golden_compare(golden, name, b->dv, key_heads * d->N * d->M);
         return;
     }
     if (core->qk) {

@@ -26,7 +26,7 @@ typedef struct sq_core {
     bool unit_keys;                    /* with qk: the keys are its rows over their length */
     int64_t padded;                    /* the reference computes on this many rows, zeros after the file's; 0: on the file's */
     const int32_t *query_lengths, *key_lengths;   /* [B] or NULL */
-    const char *derivative;            /* compares dq<derivative> and dk<derivative> alone; NULL: out and all gradients */
+    const char *derivative;            /* compares dq<derivative>, dk<derivative> and, if there, dv<derivative> alone; NULL: out and all gradients */
     bool fold;                         /* every entry's heads as heads of one entry */
     bool entries;                      /* tensors without the axis B: their first is B, and H is 1 */
 } sq_core;

@@ -16,5 +16,7 @@ sq_family_fn sq__family_softmax, sq__family_mha, sq__family_linformer, sq__famil
     sq__family_reformer;
 extern sq_family_fn sq__family_linear, sq__family_rfa, sq__family_cosformer, sq__family_nystromformer;
 sq_family_fn sq__family_local, sq__family_sparse_transformer, sq__family_longformer, sq__family_bigbird, sq__family_layouts;
+extern sq_family_fn sq__family_linear, sq__family_rfa, sq__family_cosformer;
+sq_family_fn sq__family_space_time, sq__family_axial, sq__family_pattern_2d, sq__family_longnet, sq__family_axial_position;
 
 #endif

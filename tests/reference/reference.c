@@ -28,6 +28,10 @@ static const reference_row *const rows[] = {
     &reference_improved_clustered,
     &reference_probsparse,
     &reference_hyper,
+    &reference_space_time,
+    &reference_axial,
+    &reference_local_2d,
+    &reference_longnet,
 };
 
 const reference_row *reference_find(const char *mechanism)

@@ -8,7 +8,7 @@ static size_t head_bytes(const sq_pattern_at *at, sq_pattern_fn make, sq_pass pa
     const sq_problem *p = at->problem;
     sq_sparse_pattern pattern = { .tiles = 0 };
     const size_t memory = sq__align_up(make(at, NULL, &pattern));
-    return memory + sq__sparse_workspace(p->T, p->N, p->D, p->M, &pattern, SQ_SPARSE_MERGE, pass);
+    return memory + sq__sparse_workspace(p->T, p->N, p->D, p->M, &pattern, pattern.mode, pass);
 }
 
 static sq_pattern_at whole(const void *config, const sq_problem *p, int64_t h)
@@ -27,11 +27,25 @@ size_t sq__pattern_workspace(sq_pattern_fn make, const void *config, const sq_pr
     return most;
 }
 
+/* Statistics of one head, room for the largest. */
+static size_t stats_floats(sq_pattern_fn make, const void *config, const sq_problem *p)
+{
+    size_t most = 0;
+    for (int64_t h = 0; h < p->H; h++) {
+        const sq_pattern_at at = whole(config, p, h);
+        sq_sparse_pattern pattern = { .tiles = 0 };
+        make(&at, NULL, &pattern);
+        const size_t floats = sq__sparse_stats_floats(p->T, &pattern, pattern.mode);
+        most = floats > most ? floats : most;
+    }
+    return most;
+}
+
 void sq__pattern_sizes(sq_pattern_fn make, const void *config, const sq_problem *p, sq_sizes *sizes)
 {
     sizes->forward_workspace = sq__pattern_workspace(make, config, p, SQ_FORWARD) * (size_t)p->threads;
     sizes->backward_workspace = sq__pattern_workspace(make, config, p, SQ_BACKWARD) * (size_t)p->threads;
-    sizes->saved = (size_t)(p->B * p->H) * sq__sparse_stats_floats(p->T, NULL, SQ_SPARSE_MERGE) * sizeof(float);
+    sizes->saved = (size_t)(p->B * p->H) * stats_floats(make, config, p) * sizeof(float);
 }
 
 static double head_pairs(const sq_pattern_at *at, sq_pattern_fn make)
@@ -64,13 +78,13 @@ void sq__pattern_open(sq_pattern_head *ready, sq_pattern_fn make, const sq_run *
     const size_t memory = sq__align_up(make(&at, head->workspace, &ready->pattern));
     ready->workspace = (char *)head->workspace + memory;
     ready->sparse = (sq_sparse){
-        .T = head->T, .N = head->N, .D = p->D, .M = p->M, .scale = p->scale, .mode = SQ_SPARSE_MERGE, .pattern = &ready->pattern,
+        .T = head->T, .N = head->N, .D = p->D, .M = p->M, .scale = p->scale, .mode = ready->pattern.mode, .pattern = &ready->pattern,
         .q = head->q, .k = head->k, .v = head->v, .q_row = head->q_row, .k_row = head->k_row, .v_row = head->v_row,
         .key_keep = head->key_keep, .pair_keep = head->pair_keep, .pair_row = p->N, .out = head->out, .out_row = head->out_row,
     };
     if (sq__head_bias(run, head, &ready->bias)) ready->sparse.bias = &ready->bias;
     if (run->call->saved)
-        ready->sparse.stats = (float *)run->call->saved + (head->b * p->H + head->h) * (int64_t)sq__sparse_stats_floats(p->T, NULL, SQ_SPARSE_MERGE);
+        ready->sparse.stats = (float *)run->call->saved + (head->b * p->H + head->h) * (int64_t)stats_floats(make, run->config, p);
 }
 
 void sq__pattern_forward(const sq_pattern_head *ready, const sq_run *run)

@@ -43,6 +43,7 @@ typedef struct sq_sparse_pattern {
     size_t scratch_bytes;
     int64_t most_keys;                  /* upper bound of keys in one tile */
     bool once;                          /* every query row is in at most one tile: nothing is kept between tiles */
+    sq_sparse_mode mode;                /* how engine/pattern.h runs it */
 } sq_sparse_pattern;
 
 typedef struct sq_sparse {

@@ -14,14 +14,15 @@ static sq_status create_tables(sq_events *events, sq_parameters *set, const sq_s
 sq_status sq__events_create(sq_events *events, sq_parameters *set, const sq_schema *schema, int64_t width, sq_positions positions,
                             float dropout, sq_error *error)
 {
-    *events = (sq_events){ .category_count = schema->category_count, .number_count = schema->number_count, .positions = positions != SQ_POSITIONS_NONE,
-                           .max_length = schema->max_length, .dropout = dropout };
+    *events = (sq_events){ .category_count = schema->category_count, .number_count = schema->number_count, .positions = positions == SQ_POSITIONS_LEARNED || positions == SQ_POSITIONS_SINUSOIDAL,
+                           .axial = positions == SQ_POSITIONS_AXIAL, .max_length = schema->max_length, .dropout = dropout };
     if (schema->category_count < 0 || schema->number_count < 0 || schema->category_count + schema->number_count == 0)
         return sq__fail(error, SQ_INVALID, "the data has no columns to learn from");
     if (schema->max_length < 1) return sq__fail(error, SQ_INVALID, "max_length is %lld; expected at least 1", (long long)schema->max_length);
     events->tables = sq__alloc_array((size_t)schema->category_count + 1, sizeof *events->tables);
     if (!events->tables) return sq__no_memory(error);
     SQ_TRY(create_tables(events, set, schema, width, error));
+    if (events->axial) return sq__axial_positions_create(&events->grid, set, "embedding.positions", schema->max_length, width, error);
     if (!events->positions) return SQ_OK;
     return sq__positions_create(&events->tables[schema->category_count], set, "embedding.positions", positions == SQ_POSITIONS_LEARNED,
                                 schema->max_length, width, error);
@@ -76,6 +77,11 @@ sq_var *sq__events_run(const sq_events *events, sq_tape *tape, const sq_batch *b
     }
     sq_scope scope = sq__scope_begin(tape);
     sq_var *x = look_up(events, tape, batch);
+    if (events->axial) {
+        const int32_t *ids = position_ids(tape, batch);
+        sq_var *positions = ids ? sq__axial_positions_run(&events->grid, tape, ids, 2, (const int64_t[]){ batch->B, batch->T }) : NULL;
+        x = x && positions ? sq__add(tape, x, positions) : positions;
+    }
     if (events->number_count) {
         sq_var *numbers = sq__tape_input(tape, 3, (int64_t[]){ batch->B, batch->T, batch->number_count }, batch->numbers, false);
         x = sq__linear_run_residual(&events->numbers, tape, numbers, 0, x);

@@ -11,7 +11,7 @@
 static const char *const kinds[] = { "encoder", "gru", NULL };
 static const char *const norms[] = { "pre", "post", NULL };
 static const char *const activations[] = { "gelu", "relu", NULL };
-static const char *const positions[] = { "learned", "sinusoidal", "none", "rotary", NULL };
+static const char *const positions[] = { "learned", "sinusoidal", "none", "rotary", "axial", NULL };
 static const char *const biases[] = { "none", "alibi", "relative", NULL };   /* sq_bias_kind */
 static const char *const poolings[] = { "mean", "last", "class", "attention", NULL };
 enum { ENCODER, GRU };
@@ -29,7 +29,7 @@ const sq_field sq__model_fields[] = {
     SQ_CHOICE(sq_model_config, norm, "pre", norms, "layer norm before each part, or after its residual sum"),
     SQ_CHOICE(sq_model_config, activation, "gelu", activations, "of the feed-forward part"),
     SQ_CHOICE(sq_model_config, positions, "learned", positions,
-              "what tells the encoder where an event stands: an embedding, or rotary: queries and keys turned by their positions"),
+              "what tells the encoder where an event stands: an embedding (axial: of two small tables), or rotary: queries and keys turned by their positions"),
     SQ_CHOICE(sq_model_config, position_bias, "none", biases,
               "added to attention scores by distance: alibi (a slope per head) or relative (a trained number per head and distance)"),
     SQ_INT(sq_model_config, bias_distance, "128", 1, 1 << 20, "relative: events farther apart share the bias of this distance"),

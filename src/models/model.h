@@ -5,7 +5,7 @@
  * Initial values are drawn per parameter from (seed, name), so everything that is not attention starts equal for every mechanism.
  *
  * Names of parameters are fixed: checkpoints carry them.
- *   embedding.category.COLUMN.weight, embedding.numbers.{weight,bias}, embedding.positions.weight, embedding.class (events.h)
+ *   embedding.category.COLUMN.weight, embedding.numbers.{weight,bias}, embedding.positions.{weight | rows,columns}, embedding.class (events.h)
  *   encoder.I.attention.{query_key_value,output}.{weight,bias}, encoder.I.attention.mechanism.NAME           (nn/attention_block.h)
  *   encoder.I.feed_forward.{in,out}.{weight,bias}, encoder.I.{attention_norm,feed_forward_norm}.{weight,bias} (nn/transformer.h)
  *   encoder.norm.{weight,bias} (pre-norm), gru.I.{weight_ih,weight_hh,bias_ih,bias_hh}, head.{weight,bias}
@@ -25,7 +25,7 @@ typedef struct sq_model_config {
     int64_t feed_forward;              /* 0: 4 width */
     int norm;                          /* "pre", "post" */
     int activation;                    /* "gelu", "relu" */
-    int positions;                     /* "learned", "sinusoidal", "none", "rotary" */
+    int positions;                     /* "learned", "sinusoidal", "none", "rotary", "axial" */
     int position_bias;                 /* sq_bias_kind: "none", "alibi", "relative" */
     int64_t bias_distance;
     int pooling;                       /* "mean", "last", "class", "attention" */

@@ -16,6 +16,7 @@ static const variant variants[] = {
     { .name = "class token, sinusoidal", .mechanism = "softmax", .pooling = 2, .positions = 1 },
     { .name = "no positions", .mechanism = "softmax", .positions = 2 },
     { .name = "rotary, class token", .mechanism = "softmax", .positions = 3, .pooling = 2 },
+    { .name = "axial positions", .mechanism = "softmax", .positions = 4 },
     { .name = "alibi, causal", .mechanism = "softmax", .positions = 2, .bias = 1, .causal = true },
     { .name = "relative bias", .mechanism = "softmax", .positions = 2, .bias = 2 },
     { .name = "head size of its own", .mechanism = "softmax", .head_size = 7 },
@@ -25,6 +26,8 @@ static const variant variants[] = {
     { .name = "long-short, post", .mechanism = "long-short", .norm = 1, .option = { "landmarks", "3" } },
     { .name = "synthesizer, random", .mechanism = "synthesizer", .option = { "variant", "random" } },
     { .name = "set-transformer", .mechanism = "set-transformer", .option = { "latents", "4" } },
+    { .name = "axial attention, layers in turn", .mechanism = "axial" },
+    { .name = "longnet, causal", .mechanism = "longnet", .option = { "dilations", "1,2,4,8" }, .causal = true },
     { .name = "gru", .kind = 1 },
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };

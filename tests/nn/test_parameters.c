@@ -1,5 +1,6 @@
 /* Sets of parameters, starting values, positions, recurrent stacks. */
 #include "base/random.h"
+#include "nn/axial_positions.h"
 #include "nn/gru.h"
 #include "nn/layers.h"
 #include "support/check.h"
@@ -96,6 +97,31 @@ static void waves(void **state)
         }
 }
 
+/* Every position of 10 has rows of its own: those of its row and column of a 3 x 4 grid; -1 has zeros. */
+static void axial_positions(void **state)
+{
+    (void)state;
+    enum { LENGTH = 10, WIDTH = 5 };
+    sq_axial_positions layer;
+    int32_t ids[LENGTH + 1];
+    sq_tape *tape = sq__tape_create(false);
+    for (int i = 0; i < LENGTH; i++) ids[i] = i;
+    ids[LENGTH] = -1;
+    assert_ok(sq__axial_positions_create(&layer, &set, "p", LENGTH, WIDTH, &error), &error);
+    const sq_parameter *rows = &set.items[layer.rows], *columns = &set.items[layer.columns];
+    assert_int_equal(rows->shape[0], 3);
+    assert_int_equal(rows->shape[1], 2);
+    assert_int_equal(columns->shape[0], 4);
+    assert_int_equal(columns->shape[1], 3);
+    const sq_var *y = sq__axial_positions_run(&layer, tape, ids, 1, (const int64_t[]){ LENGTH + 1 });
+    assert_non_null(y);
+    for (int i = 0; i <= LENGTH; i++)
+        for (int c = 0; c < WIDTH; c++)
+            assert_true(y->value[i * WIDTH + c] == (i == LENGTH ? 0 : c < 2 ? rows->value[i / 4 * 2 + c] : columns->value[i % 4 * 3 + c - 2]));
+    sq__tape_destroy(tape);
+    assert_int_equal(sq__axial_positions_create(&layer, &set, "narrow", LENGTH, 1, &error), SQ_INVALID);
+}
+
 /* Two layers both ways: the last states are rows of the output; the backward half of a sequence turned round is the forward half of
  * a network whose directions are exchanged. */
 static void stack_of_both_directions(void **state)
@@ -155,7 +181,7 @@ static void stack_of_both_directions(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = { TEST(values_depend_on_seed_and_name), TEST(names_are_checked), TEST(allocations_may_fail), TEST(waves),
+    const struct CMUnitTest tests[] = { TEST(values_depend_on_seed_and_name), TEST(names_are_checked), TEST(allocations_may_fail), TEST(waves), TEST(axial_positions),
                                         TEST(stack_of_both_directions) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ static double nystrom_flops(const void *data, const sq_problem *p, sq_pass pass)
 
 const sq_attention_kind sq__attention_nystromformer = {
     .name = "nystromformer", .title = "softmax through landmarks and a pseudo-inverse", .paper = "arXiv:2102.03902", .cost = "O(n m) time, O(n) memory",
-    .can = SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED,
+    .can = SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_ROTARY,
     .fields = nystrom_fields, .config_size = sizeof(sq_nystrom_config), .tensors = nystrom_tensors, .tensor_init = nystrom_tensor_init,
     .sizes = nystrom_sizes, .flops = nystrom_flops, .forward = sq__nystrom_forward, .backward = sq__nystrom_backward,
 };

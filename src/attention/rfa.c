@@ -182,7 +182,7 @@ static void rfa_step(const sq_run *run, void *state)
 
 const sq_attention_kind sq__attention_rfa = {
     .name = "rfa", .title = "random Fourier features of directions", .paper = "arXiv:2103.02143", .cost = "O(n m (D + M)) time, O(m M) memory",
-    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM,
+    .can = SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM | SQ_CAN_ROTARY,
     .fields = rfa_fields, .config_size = sizeof(sq_rfa_config), .validate = rfa_validate, .tensors = rfa_tensors, .tensor_init = rfa_tensor_init,
     .inputs = rfa_inputs, .sizes = rfa_sizes, .flops = rfa_flops, .forward = rfa_forward, .backward = rfa_backward,
     .state_bytes = rfa_state_bytes, .state_reset = rfa_state_reset, .step = rfa_step,

@@ -47,10 +47,10 @@ static int draw(const approximate_request *r, const sq_approximation *rows, int 
     int used = 0;
     sq_error error = { .status = SQ_NO_MEMORY, .message = "no memory" };
     sq_status status = SQ_NO_MEMORY;
-    for (int i = 0; lines && points && i < count; i++) {
+    for (int i = 0; lines && points && i < count; i++) {   /* what is exact but for rounding has no place on a logarithmic axis */
         x[i] = rows[i].flops;
         y[i] = rows[i].error;
-        if (*rows[i].refusal || strcmp(rows[i].mechanism, r->to) == 0 || !(rows[i].error > 0)) continue;
+        if (*rows[i].refusal || strcmp(rows[i].mechanism, r->to) == 0 || !(rows[i].error > 1e-5)) continue;
         if (used && strcmp(lines[used - 1].name, rows[i].mechanism) == 0 && lines[used - 1].y + lines[used - 1].count == y + i) lines[used - 1].count++;
         else lines[used++] = (sq_line){ rows[i].mechanism, 1, x + i, y + i };
     }

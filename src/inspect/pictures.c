@@ -106,7 +106,7 @@ static void put_axes(FILE *script, const sq_chart *chart)
     fputs("set autoscale xfixmin\nset autoscale xfixmax\n", script);
     if (chart->log_y)   /* within a decade or two, too, the axis needs numbers */
         fputs("set autoscale yfixmin\nset autoscale yfixmax\nset offsets 0, 0, 0, 0\n"
-              "set ytics (1e-5, 1e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)\n", script);
+              "set format y '%g'\nset ytics (1e-5, 1e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)\n", script);
     if (chart->y_low != chart->y_high) fprintf(script, "set yrange [%g:%g]\n", chart->y_low, chart->y_high);
 }
 

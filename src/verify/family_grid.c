@@ -179,6 +179,7 @@ static const char *list_of(sq_golden *golden, const char *key)
 void sq__family_longnet(sq_golden *golden)
 {
     const bool derivative = sq__golden_has(golden, "dq_full");
+    if (derivative) sq__golden_tensor(golden, "dv_full", SQ_SHAPE(SQ_ANY, SQ_ANY, SQ_ANY, SQ_ANY));   /* sq_core compares it where it is there */
     for (int full = 0; full <= derivative && sq__golden_going(golden); full++) {
         sq_core core = { .desc = { .mechanism = "longnet", .scale = sq__golden_scale(golden), .causal = sq__golden_flag(golden, "causal", false) },
                          .derivative = full ? "_full" : NULL };

@@ -163,16 +163,16 @@ static void options_for_help(void **state)
 static void lists(void **state)
 {
     (void)state;
-    const char *names[8];
+    const char *names[64];
     int64_t lengths[4];
     int count;
     sq_error error;
-    assert_ok(sq__mechanism_list(" softmax , infinite_former,softmax", names, 8, &count, &error), &error);
+    assert_ok(sq__mechanism_list(" softmax , infinite_former,softmax", names, 64, &count, &error), &error);
     assert_int_equal(count, 2);
     assert_string_equal(names[1], "infinite-former");
-    assert_ok(sq__mechanism_list("all", names, 8, &count, &error), &error);
+    assert_ok(sq__mechanism_list("all", names, 64, &count, &error), &error);
     assert_int_equal(count, sq_mechanism_count());
-    assert_ok(sq__baseline_list("none", names, 8, &count, &error), &error);
+    assert_ok(sq__baseline_list("none", names, 64, &count, &error), &error);
     assert_int_equal(count, 0);
     assert_ok(sq__length_list("1, 20,300", lengths, 4, &count, &error), &error);
     assert_true(count == 3 && lengths[2] == 300);

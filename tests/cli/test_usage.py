@@ -98,7 +98,7 @@ class Usage(Case):
 
     def test_info(self):
         out, _ = self.run_program("info")
-        for key in ("version", "threads", "matrix products", "LIBXSMM"):
+        for key in ("version", "threads", "matrix products", "OpenBLAS"):
             self.assertRegex(out, rf"(?m)^{key}: \S")
 
     def test_no_colours_beside_a_terminal(self):

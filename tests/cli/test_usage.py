@@ -1,4 +1,5 @@
 """Help, unknown words, list, info: what a user meets first."""
+import os
 import re
 
 from cli import Case, main
@@ -95,6 +96,11 @@ class Usage(Case):
         one, _ = self.run_program("list", "linformer")
         self.assertIn("rank = 64", one)
         self.assertIn("attention.linformer.name", one)
+
+    def test_page_of_mechanisms(self):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "MECHANISMS.md")) as page:
+            self.assertEqual(self.run_program("list", "--markdown")[0], page.read(),
+                             "docs/MECHANISMS.md is not what the registry says: build/subquad list --markdown > docs/MECHANISMS.md")
 
     def test_info(self):
         out, _ = self.run_program("info")

@@ -81,7 +81,6 @@ extern const reference_row reference_sinkhorn;
 extern const reference_row reference_routing;
 extern const reference_row reference_softmax_row, reference_linformer, reference_performer, reference_infinite_former, reference_reformer;
 extern const reference_row reference_sliding_window, reference_sparse_transformer, reference_bigbird, reference_longformer;
-extern const reference_row reference_linear, reference_rfa, reference_cosformer;
 extern const reference_row reference_aft, reference_synthesizer, reference_set_transformer, reference_long_short;
 extern const reference_row reference_linear, reference_rfa, reference_cosformer, reference_nystromformer;
 extern const reference_row reference_space_time, reference_axial, reference_local_2d, reference_longnet;

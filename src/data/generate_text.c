@@ -81,7 +81,9 @@ void sq__clients_task(FILE *out, const sq_clients_text *text)
             far ? (result->clients < 3000 ? 3 : 2) : 6, far ? 0.003 : 0.001);
     fprintf(out, "attention:\n"
                  "  linformer: {rank: 64}\n"
-                 "  performer: {features: 64}\n");
+                 "  performer: {features: 64}\n"
+                 "  infinite-former: {segment: %lld}\n",
+            (long long)(options->max_events < 128 ? 32 : options->max_events > 2048 ? 512 : options->max_events / 4));   /* most of a history is memory */
     fprintf(out, "compare:\n"
                  "  seeds: 3\n");
 }

@@ -210,29 +210,8 @@ static double flops(const void *options, const sq_problem *p, sq_pass pass)
     return sq__pattern_flops(make, options, p, pass) + 2 * drawn * (double)(pass == SQ_FORWARD ? p->D + p->M : 3 * p->D + 2 * p->M);
 }
 
-static void forward_head(const sq_run *run, const sq_head *head)
-{
-    sq_pattern_head ready;
-    sq__pattern_open(&ready, make, run, head);
-    sq__pattern_forward(&ready, run);
-}
-
-static void backward_head(const sq_run *run, const sq_head *head)
-{
-    sq_pattern_head ready;
-    sq__pattern_open(&ready, make, run, head);
-    sq__pattern_backward(&ready, run, head);
-}
-
-static void forward(const sq_run *run)
-{
-    sq__for_heads(run, sq__pattern_workspace(make, run->config, run->problem, SQ_FORWARD), forward_head);
-}
-
-static void backward(const sq_run *run)
-{
-    sq__for_heads(run, sq__pattern_workspace(make, run->config, run->problem, SQ_BACKWARD), backward_head);
-}
+static void forward(const sq_run *run) { sq__pattern_forward_heads(make, run); }
+static void backward(const sq_run *run) { sq__pattern_backward_heads(make, run); }
 
 const sq_attention_kind sq__attention_bigbird = {
     .name = "bigbird", .title = "window, global and random blocks", .paper = "arXiv:2007.14062",

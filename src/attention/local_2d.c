@@ -92,29 +92,8 @@ static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pat
 static void sizes(const void *config, const sq_problem *p, sq_sizes *out) { sq__pattern_sizes(make, config, p, out); }
 static double flops(const void *config, const sq_problem *p, sq_pass pass) { return sq__pattern_flops(make, config, p, pass); }
 
-static void forward_head(const sq_run *run, const sq_head *head)
-{
-    sq_pattern_head ready;
-    sq__pattern_open(&ready, make, run, head);
-    sq__pattern_forward(&ready, run);
-}
-
-static void backward_head(const sq_run *run, const sq_head *head)
-{
-    sq_pattern_head ready;
-    sq__pattern_open(&ready, make, run, head);
-    sq__pattern_backward(&ready, run, head);
-}
-
-static void forward(const sq_run *run)
-{
-    sq__for_heads(run, sq__pattern_workspace(make, run->config, run->problem, SQ_FORWARD), forward_head);
-}
-
-static void backward(const sq_run *run)
-{
-    sq__for_heads(run, sq__pattern_workspace(make, run->config, run->problem, SQ_BACKWARD), backward_head);
-}
+static void forward(const sq_run *run) { sq__pattern_forward_heads(make, run); }
+static void backward(const sq_run *run) { sq__pattern_backward_heads(make, run); }
 
 const sq_attention_kind sq__attention_local_2d = {
     .name = "local-2d", .title = "local attention on an image", .paper = "arXiv:1802.05751", .cost = "O(n distance^2) time, O(n) memory",

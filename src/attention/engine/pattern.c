@@ -97,3 +97,32 @@ void sq__pattern_backward(const sq_pattern_head *ready, const sq_run *run, const
     const sq_dense_gradients gradients = { head->dout, head->dout_row, head->dq, head->dk, head->dv, head->dq_row, head->dk_row, head->dv_row, head->accumulate };
     sq__sparse_backward(&ready->sparse, &gradients, run->kernels, ready->workspace);
 }
+
+/* A run that also says what makes the patterns: heads are handed the run alone. */
+typedef struct pattern_run { sq_run run; sq_pattern_fn make; } pattern_run;
+
+static void forward_head(const sq_run *run, const sq_head *head)
+{
+    sq_pattern_head ready;
+    sq__pattern_open(&ready, ((const pattern_run *)run)->make, run, head);
+    sq__pattern_forward(&ready, run);
+}
+
+static void backward_head(const sq_run *run, const sq_head *head)
+{
+    sq_pattern_head ready;
+    sq__pattern_open(&ready, ((const pattern_run *)run)->make, run, head);
+    sq__pattern_backward(&ready, run, head);
+}
+
+void sq__pattern_forward_heads(sq_pattern_fn make, const sq_run *run)
+{
+    const pattern_run all = { *run, make };
+    sq__for_heads(&all.run, sq__pattern_workspace(make, run->config, run->problem, SQ_FORWARD), forward_head);
+}
+
+void sq__pattern_backward_heads(sq_pattern_fn make, const sq_run *run)
+{
+    const pattern_run all = { *run, make };
+    sq__for_heads(&all.run, sq__pattern_workspace(make, run->config, run->problem, SQ_BACKWARD), backward_head);
+}

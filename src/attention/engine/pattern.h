@@ -35,4 +35,8 @@ void sq__pattern_open(sq_pattern_head *ready, sq_pattern_fn make, const sq_run *
 void sq__pattern_forward(const sq_pattern_head *ready, const sq_run *run);
 void sq__pattern_backward(const sq_pattern_head *ready, const sq_run *run, const sq_head *head);
 
+/* The whole call, head by head, where a head needs nothing but its pattern. */
+void sq__pattern_forward_heads(sq_pattern_fn make, const sq_run *run);
+void sq__pattern_backward_heads(sq_pattern_fn make, const sq_run *run);
+
 #endif

@@ -55,7 +55,7 @@ static blocks blocks_of(const bigbird_config *config, const sq_problem *p, int64
     blocks b = { .size = config->block, .random = config->random, .causal = p->causal, .repeats = config->convention == HUGGINGFACE };
     if (config->construction == EXTENDED) b.offset = least(config->globals, p->max_length);
     b.count = divide_up(most(0, N - b.offset), b.size);
-    b.near = least(divide_up(config->window, b.size), b.count);
+    b.near = divide_up(config->window, b.size);   /* rows behind the last key, too, see as far back */
     const int64_t globals = config->construction == INTERNAL ? divide_up(config->globals, b.size) : 0;
     b.front = least(b.count, p->causal ? globals : divide_up(globals, 2));
     b.back = p->causal ? 0 : least(b.count - b.front, globals / 2);

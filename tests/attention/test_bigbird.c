@@ -72,6 +72,23 @@ static void test_coinciding_blocks(void **state)
     trial_close(&twice);
 }
 
+/* Fewer keys than a window reaches: rows behind the last key still see it. */
+static void test_rows_behind_the_last_key(void **state)
+{
+    enum { N = 60, KEYS = 13 };
+    const trial_shape shape = { .B = 1, .H = 1, .T = N, .N = N, .D = 8, .M = 6, .lengths = true };
+    trial t;
+    double out[N * 6], auxiliary;
+    (void)state;
+    assert_ok(trial_open(&t, "bigbird", "block=4 window=30 globals=0 random=0", &shape), &t.error);
+    t.lengths[0] = KEYS;
+    trial_forward(&t);
+    trial_reference(&t, 0, out, &auxiliary);
+    assert_true(fabs(out[36 * 6]) > 0);
+    for (int64_t i = 0; i < N * 6; i++) assert_true(fabs(t.out.data[i] - out[i]) < 1e-5);
+    trial_close(&t);
+}
+
 /* What a file may hold instead of block numbers is no block. */
 static void test_numbers_that_are_no_blocks(void **state)
 {
@@ -118,7 +135,8 @@ static void test_a_layout_is_its_mask(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_blocks), cmocka_unit_test(test_coinciding_blocks), cmocka_unit_test(test_numbers_that_are_no_blocks),
+        cmocka_unit_test(test_random_blocks), cmocka_unit_test(test_coinciding_blocks),
+        cmocka_unit_test(test_rows_behind_the_last_key), cmocka_unit_test(test_numbers_that_are_no_blocks),
         cmocka_unit_test(test_a_layout_is_its_mask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

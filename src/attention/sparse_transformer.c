@@ -10,7 +10,7 @@
  * Conventions. paper: as above. openai (openai/sparse_attention): A1 of strided is i - j < stride, one key fewer; its block-sparse fixed
  * pattern is this one with stride = l, summary = vertsize blocks, spread = num_verts. fairseq: fixed only; A1 of i is the block's first
  * position and the stride positions after it (for a multiple of the stride: those before it); A2 the positions from e - summary to e for
- * each block end e = stride, 2 stride, ...
+ * each block end e = stride, 2 stride, ..., in every head (spread has no say)
  * Departs from the paper: also without causal; a query that sees no key (A2 of fixed, early on) gives zeros. */
 #include "attention/engine/pattern.h"
 #include "attention/engine/window.h"
@@ -61,7 +61,7 @@ static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pat
     }
     const int64_t summary = config->summary < stride ? config->summary : stride, runs = (stride + summary - 1) / summary;
     f.fairseq = config->convention == SQ_FACTOR_FAIRSEQ;
-    f.to = stride - at->h % config->spread % runs * summary;    /* more heads than runs: begin again */
+    f.to = f.fairseq ? stride : stride - at->h % config->spread % runs * summary;    /* more heads than runs: begin again */
     f.from = f.to > summary ? f.to - summary : 0;
     return sq__fixed_pattern(&f, memory, pattern);
 }

@@ -50,7 +50,7 @@ static const reference_variant variants[] = {
     { .options = "stride=16 pattern=fixed summary=4" },
     { .options = "stride=11 pattern=fixed summary=3 spread=4" },
     { .options = "stride=10 pattern=fixed summary=20 heads=split" },
-    { .options = "stride=12 pattern=fixed summary=3 convention=fairseq" },
+    { .options = "stride=12 pattern=fixed summary=5 spread=3 convention=fairseq" },
     { .options = NULL },
 };
 

@@ -173,7 +173,8 @@ SQ_API void sq_attention_backward(const sq_attention *plan, const sq_attention_c
 SQ_API size_t sq_attention_state_bytes(const sq_attention *plan);
 SQ_API void sq_attention_state_reset(const sq_attention *plan, void *state);   /* nothing seen yet */
 /* The plan's T = N rows come after all that state has seen: out as the causal forward over the whole sequence gives, state moves on.
- * Forward workspace; saved is not used. A copy of a state's bytes is a state. */
+ * Forward workspace; saved is not used. A copy of a state's bytes is a state. A batch may be ragged: with `lengths` an entry that is shorter
+ * than the call goes on where it ended. */
 SQ_API void sq_attention_step(const sq_attention *plan, const sq_attention_call *call, void *state);
 
 #ifdef __cplusplus

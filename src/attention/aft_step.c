@@ -1,6 +1,6 @@
 /* Streaming of the causal attention-free transformer: the state holds the sums of the far keys and the near keys themselves.
- *   rows seen (int64); for each batch entry whether each near key may be seen [B, near]; for each key head its sums [3,D], then near keys
- *   and values [near,D], oldest first; near = window - 1, 0 without biases
+ *   keys seen (int64) of each batch entry [B], and whether each near key may be seen [B, near]; for each key head its sums [3,D], then near
+ *   keys and values [near,D], oldest first; near = window - 1, 0 without biases; factors have biases of max_length - 1 keys back at most
  * A row at a time: keys from the state and from the piece are two runs of blocks. */
 #include <math.h>
 #include <string.h>
@@ -21,7 +21,8 @@ static state cut_state(const sq_aft_config *config, const sq_problem *p, void *m
     const sq_aft_bias bias = sq__aft_bias(config, p);
     sq_cut cut = { memory, 0 };
     state s = { .near = bias.reach > 0 ? bias.reach : 0 };
-    s.seen = sq__cut(&cut, sizeof *s.seen);
+    if (bias.form == SQ_AFT_FACTORS) s.near = sq__aft_least(s.near, p->max_length - 1);
+    s.seen = sq__cut(&cut, (size_t)p->B * sizeof *s.seen);
     s.keep = sq__cut(&cut, (size_t)(p->B * s.near));
     const size_t before = cut.used;
     sq__aft_sums_cut(&s.sums, p->D, &cut);
@@ -99,19 +100,24 @@ static void run_row(piece *p, const sq_head *head, int64_t i)
     sq__aft_finish_row(&p->tiles, i, row);
 }
 
-/* The last `near` keys of what was held and what was given. Keys that do not exist are kept as hidden. */
-static void hold(const piece *p, int64_t T)
+/* Far keys go on for rows behind the last key, but the state keeps those that are far from the next key. */
+static void leave_far(piece *p)
 {
-    const int64_t D = p->tiles.p->D, near = p->s->near, held = p->seen - p->first, gone = held + T > near ? held + T - near : 0, stay = held > gone ? held - gone : 0;
+    const size_t bytes = (size_t)p->tiles.p->D * sizeof(float);
+    const sq_aft_sums copy = p->tiles.before;
+    memcpy(copy.top, p->far.top, bytes), memcpy(copy.num, p->far.num, bytes), memcpy(copy.den, p->far.den, bytes);
+    p->far = copy;
+}
+
+/* The last `near` keys of what was held and what was given. */
+static void hold(const piece *p)
+{
+    const int64_t D = p->tiles.p->D, N = p->given.N, near = p->s->near, held = p->seen - p->first;
+    const int64_t gone = held + N > near ? held + N - near : 0, stay = held > gone ? held - gone : 0;
     float *k = (float *)(uintptr_t)p->held.k, *v = (float *)(uintptr_t)p->held.v;
     memmove(k, k + (held - stay) * D, (size_t)(stay * D) * sizeof *k);
     memmove(v, v + (held - stay) * D, (size_t)(stay * D) * sizeof *v);
-    for (int64_t j = stay, i = gone + stay - held; i < T; i++, j++) {
-        if (p->seen + i >= p->end) {
-            memset(k + j * D, 0, (size_t)D * sizeof *k);
-            memset(v + j * D, 0, (size_t)D * sizeof *v);
-            continue;
-        }
+    for (int64_t j = stay, i = gone + stay - held; i < N; i++, j++) {
         memcpy(k + j * D, p->given.k + i * p->given.k_row, (size_t)D * sizeof *k);
         memcpy(v + j * D, p->given.v + i * p->given.v_row, (size_t)D * sizeof *v);
     }
@@ -125,12 +131,13 @@ static void run_item(void *context, int64_t item, int thread)
     const sq_problem *problem = all->run->problem;
     const int64_t group = problem->H / problem->Hk, b = item / problem->Hk, h0 = item % problem->Hk * group, at = item * (int64_t)all->s.head_floats;
     char *workspace = (char *)all->run->call->workspace + (size_t)thread * all->per_thread;
-    piece p = { .s = &all->s, .given = sq__head(all->run, b, h0), .seen = *all->s.seen, .far = sums_of(&all->s, item) };
+    piece p = { .s = &all->s, .given = sq__head(all->run, b, h0), .seen = all->s.seen[b], .far = sums_of(&all->s, item) };
     p.held = (sq_head){ .k = all->s.k + at, .v = all->s.v + at, .k_row = problem->D, .v_row = problem->D, .key_keep = all->s.keep + b * all->s.near };
     p.first = p.seen - sq__aft_least(p.seen, all->s.near);
     p.end = p.seen + p.given.N;
     p.tiles = sq__aft_begin(all->run, &p.given, SQ_FORWARD, workspace);
     for (int64_t i = 0; i < problem->T; i++) {
+        if (i == p.given.N) leave_far(&p);
         for (int64_t h = h0; h < h0 + group; h++) {
             const sq_head head = sq__head(all->run, b, h);
             if (i >= head.T) continue;
@@ -143,20 +150,22 @@ static void run_item(void *context, int64_t item, int thread)
         const sq_head head = sq__head(all->run, b, h);
         sq__zero_rows(head.out, head.out_row, head.T, problem->T, problem->D);
     }
-    hold(&p, problem->T);
+    hold(&p);
 }
 
-/* Whether the keys that stay may be seen. */
+/* Whether the keys that stay may be seen; an entry shorter than the call goes on where it ended. */
 static void hold_marks(const step *all)
 {
     const sq_problem *p = all->run->problem;
-    const int64_t near = all->s.near, held = sq__aft_least(*all->s.seen, near), gone = held + p->T > near ? held + p->T - near : 0;
-    const int64_t stay = held > gone ? held - gone : 0;
+    const int64_t near = all->s.near;
     for (int64_t b = 0; b < p->B; b++) {
         const sq_head head = sq__head(all->run, b, 0);
+        const int64_t held = sq__aft_least(all->s.seen[b], near), gone = held + head.N > near ? held + head.N - near : 0;
+        const int64_t stay = held > gone ? held - gone : 0;
         uint8_t *keep = all->s.keep + b * near;
         memmove(keep, keep + held - stay, (size_t)stay);
-        for (int64_t j = stay, i = gone + stay - held; i < p->T; i++, j++) keep[j] = i < head.N && !(head.key_keep && !head.key_keep[i]);
+        for (int64_t j = stay, i = gone + stay - held; i < head.N; i++, j++) keep[j] = !(head.key_keep && !head.key_keep[i]);
+        all->s.seen[b] += head.N;
     }
 }
 
@@ -167,5 +176,4 @@ void sq__aft_step(const sq_run *run, void *memory)
     sq__aft_make_filters(run, SQ_FORWARD);
     sq__parallel(p->threads, p->B * p->Hk, run_item, (void *)(uintptr_t)&all);
     hold_marks(&all);
-    *all.s.seen += p->T;
 }

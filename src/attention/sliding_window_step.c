@@ -1,6 +1,6 @@
 /* Streaming of the causal sliding window: the state is a ring of the keys and values that later queries can still see.
- *   state: rows seen (int64), then for each batch entry whether each row of the ring may be seen [B, ring], keys [B, Hk, ring, D],
- *   values [B, Hk, ring, M]; row p of the sequence is row p mod ring
+ *   state: rows seen of each batch entry (int64) [B], whether each row of the ring may be seen [B, ring], keys [B, Hk, ring, D],
+ *   values [B, Hk, ring, M]; row p of an entry is row p mod ring
  * The ring holds 64 rows more than a window reaches back, so that 64 new rows are taken in before they are answered. */
 #include <string.h>
 
@@ -28,7 +28,7 @@ static size_t cut(ring *r, const sq_window_config *config, const sq_problem *p, 
 {
     sq_cut piece = { state, 0 };
     r->rows = reach(config, p) + PIECE;
-    r->seen = sq__cut(&piece, sizeof *r->seen);
+    r->seen = sq__cut(&piece, (size_t)p->B * sizeof *r->seen);
     r->keep = sq__cut(&piece, (size_t)(p->B * r->rows));
     r->k = sq__cut_floats(&piece, p->B * p->Hk * r->rows * p->D);
     r->v = sq__cut_floats(&piece, p->B * p->Hk * r->rows * p->M);
@@ -55,10 +55,11 @@ typedef struct piece {
     const sq_run *run;
     const sq_window_config *config;
     ring ring;
-    int64_t first, count, from;        /* rows first .. of the call, the from-th and later of the sequence */
+    int64_t first, count;              /* rows first .. of the call */
 } piece;
 
-typedef struct head_context { const piece *piece; int64_t dilation, count; } head_context;   /* count: rows to answer */
+/* count: rows to answer, the from-th and later of the entry, whose keys end before the end-th. */
+typedef struct head_context { const piece *piece; int64_t dilation, count, from, end; } head_context;
 
 enum { TURNS = 2 };                    /* a window lies in two turns of the ring at most */
 typedef struct piece_scratch { sq_sparse_run runs[TURNS]; int32_t low[TURNS][PIECE], high[TURNS][PIECE]; } piece_scratch;
@@ -89,16 +90,16 @@ static void tile(const void *context, int64_t residue, void *scratch, sq_sparse_
     const head_context *c = context;
     const piece *p = c->piece;
     piece_scratch *s = scratch;
-    const int64_t step = c->dilation, queries = (c->count - residue + step - 1) / step, last = p->from + residue + (queries - 1) * step;
-    int64_t low = window_start(c, p->from + residue);
-    if (!p->config->block) low = p->from + residue - (p->from + residue - low) / step * step;
+    const int64_t step = c->dilation, queries = (c->count - residue + step - 1) / step, last = c->from + residue + (queries - 1) * step;
+    int64_t low = window_start(c, c->from + residue);
+    if (!p->config->block) low = c->from + residue - (c->from + residue - low) / step * step;
     for (int t = 0; t < TURNS; t++) {
         const int64_t turn = low / p->ring.rows + t, begin = turn * p->ring.rows;
         s->runs[t] = (sq_sparse_run){ .keys = rows_of_turn(low, last, step, turn, p->ring.rows), .low = s->low[t], .high = s->high[t] };
         for (int64_t x = 0; x < queries; x++) {
-            const int64_t position = p->from + residue + x * step;
+            const int64_t position = c->from + residue + x * step;
             s->low[t][x] = (int32_t)most(0, window_start(c, position) - begin);
-            s->high[t][x] = (int32_t)most(0, least(p->ring.rows, position + 1 - begin));
+            s->high[t][x] = (int32_t)most(0, least(p->ring.rows, least(position + 1, c->end) - begin));
         }
     }
     *out = (sq_sparse_tile){ .queries = { .count = queries, .first = residue, .step = step }, .run_count = TURNS, .runs = s->runs };
@@ -119,6 +120,12 @@ size_t sq__window_step_workspace(const sq_window_config *config, const sq_proble
 
 /* ---- a step ---- */
 
+/* Rows of the piece that an entry has: one shorter than the call goes on where it ended. */
+static int64_t existing(const piece *p, const sq_head *head)
+{
+    return most(0, least(p->count, head->N - p->first));
+}
+
 /* The new rows of one key head into the ring. */
 static void take_in(void *context, int64_t item, int thread)
 {
@@ -127,9 +134,9 @@ static void take_in(void *context, int64_t item, int thread)
     const int64_t b = item / problem->Hk, D = problem->D, M = problem->M, rows = p->ring.rows;
     const sq_head head = sq__head(p->run, b, item % problem->Hk * (problem->H / problem->Hk));
     (void)thread;
-    for (int64_t x = 0; x < p->count; x++) {
-        const int64_t j = p->first + x, to = (p->from + x) % rows;
-        const bool keep = j < head.N && !(head.key_keep && !head.key_keep[j]);
+    for (int64_t x = 0; x < existing(p, &head); x++) {
+        const int64_t j = p->first + x, to = (p->ring.seen[b] + x) % rows;
+        const bool keep = !(head.key_keep && !head.key_keep[j]);
         if (item % problem->Hk == 0) p->ring.keep[b * rows + to] = keep;
         if (!keep) continue;
         memcpy(p->ring.k + (item * rows + to) * D, head.k + j * head.k_row, (size_t)D * sizeof(float));
@@ -144,7 +151,8 @@ static void answer(void *context, int64_t item, int thread)
     const int64_t b = item / problem->H, h = item % problem->H, rows = p->ring.rows, key_head = b * problem->Hk + h / (problem->H / problem->Hk);
     const sq_head head = sq__head(p->run, b, h);
     const int64_t count = most(0, least(p->count, head.T - p->first));      /* rows beyond the query length are 0 */
-    const head_context seen = { p, sq__dilation(p->config->dilation, h), count };
+    const int64_t from = p->ring.seen[b];
+    const head_context seen = { p, sq__dilation(p->config->dilation, h), count, from, from + existing(p, &head) };
     const sq_sparse_pattern pattern = pattern_of(&seen, rows);
     const sq_sparse sparse = {
         .T = count, .N = rows, .D = problem->D, .M = problem->M, .scale = problem->scale, .mode = SQ_SPARSE_MERGE, .pattern = &pattern,
@@ -163,9 +171,11 @@ void sq__window_step(const sq_run *run, void *state)
     cut(&p.ring, p.config, problem, state);
     for (p.first = 0; p.first < problem->T; p.first += PIECE) {
         p.count = least(PIECE, problem->T - p.first);
-        p.from = *p.ring.seen;
         sq__parallel(problem->threads, problem->B * problem->Hk, take_in, &p);
         sq__parallel(problem->threads, problem->B * problem->H, answer, &p);
-        *p.ring.seen += p.count;
+        for (int64_t b = 0; b < problem->B; b++) {
+            const sq_head head = sq__head(run, b, 0);
+            p.ring.seen[b] += existing(&p, &head);
+        }
     }
 }

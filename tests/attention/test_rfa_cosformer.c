@@ -1,5 +1,4 @@
-/* Laws of random feature attention and cosFormer, and streams of ragged batches, that conformance cannot know. */
-#include "base/memory.h"
+/* Laws of random feature attention and cosFormer that conformance cannot know. */
 #include "reference/trial.h"
 #include "support/check.h"
 
@@ -129,60 +128,6 @@ static void test_cosformer_takes_the_largest_length(void **state)
     trial_close(&b);
 }
 
-/* A batch of two prompts of 20 and 9 rows in one step, then rows one by one after each's own end: as each entry by itself. */
-static void stream_ragged(const char *mechanism)
-{
-    enum { N = 32, D = 6, M = 4, PROMPT = 20 };
-    static const int32_t lengths[2] = { PROMPT, 9 };
-    const trial_shape shape = { .B = 2, .H = 1, .T = N, .N = N, .D = D, .M = M, .causal = true };
-    trial whole;
-    sq_attention *plans[2];
-    sq_error error;
-    open_or_fail(&whole, mechanism, "", &shape);
-    trial_forward(&whole);
-    for (int one = 0; one < 2; one++) {
-        sq_attention_desc desc = whole.desc;
-        desc.max_length = N, desc.lengths = true;
-        desc.T = desc.N = one ? 1 : PROMPT;
-        assert_ok(sq_attention_create(&plans[one], &desc, &error), &error);
-    }
-    void *state = sq__alloc(sq_attention_state_bytes(plans[0])), *workspace = sq__alloc(sq_attention_workspace_bytes(plans[0], SQ_FORWARD));
-    float out[2 * PROMPT * M];
-    sq_attention_call call = { .q = whole.q.view, .k = whole.k.view, .v = whole.v.view, .out = sq_view_bthd(out, PROMPT, 1, M), .lengths = lengths,
-                               .query_lengths = lengths, .tensors = whole.tensor, .workspace = workspace };
-    sq_attention_state_reset(plans[0], state);
-    sq_attention_step(plans[0], &call, state);
-    for (int64_t b = 0; b < 2; b++)
-        for (int64_t c = 0; c < M; c++) assert_close(out[(b * PROMPT + lengths[b] - 1) * M + c], *trial_at(&whole.out, b, lengths[b] - 1, 0, c), 2e-6);
-    for (int64_t i = 0; i < 8; i++) {
-        float q[2 * D], k[2 * D], v[2 * M];
-        for (int64_t b = 0; b < 2; b++) {
-            memcpy(q + b * D, trial_at(&whole.q, b, lengths[b] + i, 0, 0), sizeof(float) * D);
-            memcpy(k + b * D, trial_at(&whole.k, b, lengths[b] + i, 0, 0), sizeof(float) * D);
-            memcpy(v + b * M, trial_at(&whole.v, b, lengths[b] + i, 0, 0), sizeof(float) * M);
-        }
-        call.q = sq_view_bthd(q, 1, 1, D), call.k = sq_view_bthd(k, 1, 1, D), call.v = sq_view_bthd(v, 1, 1, M), call.out = sq_view_bthd(out, 1, 1, M);
-        call.lengths = call.query_lengths = NULL;
-        sq_attention_step(plans[1], &call, state);
-        for (int64_t b = 0; b < 2; b++)
-            for (int64_t c = 0; c < M; c++) assert_close(out[b * M + c], *trial_at(&whole.out, b, lengths[b] + i, 0, c), 4e-6);
-    }
-    sq__free(state);
-    sq__free(workspace);
-    sq_attention_destroy(&plans[0]);
-    sq_attention_destroy(&plans[1]);
-    trial_close(&whole);
-}
-
-static void test_ragged_streams(void **state)
-{
-    (void)state;
-    stream_ragged("linear");
-    stream_ragged("rfa");
-    stream_ragged("cosformer");
-    stream_ragged("performer");
-}
-
 /* NaN in keys and values that are masked: the same bits out, and gradients of 0 there. */
 static void hide_nan(const char *mechanism, const char *options, bool causal)
 {
@@ -250,7 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rfa_converges_to_softmax_of_directions), cmocka_unit_test(test_rfa_ignores_norms), cmocka_unit_test(test_rfa_gates),
         cmocka_unit_test(test_cosformer_of_a_long_period_is_linear), cmocka_unit_test(test_cosformer_takes_the_largest_length),
-        cmocka_unit_test(test_ragged_streams), cmocka_unit_test(test_masked_rows_may_hold_anything),
+        cmocka_unit_test(test_masked_rows_may_hold_anything),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

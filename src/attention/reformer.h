@@ -31,7 +31,7 @@ sq_reformer_chunks sq__reformer_chunks(const sq_reformer_config *config, const s
 /* Cut the arrays of up to problem->T rows. */
 void sq__reformer_cut(sq_reformer_chunks *chunks, const sq_problem *problem, sq_cut *cut);
 size_t sq__reformer_hash_workspace(const sq_reformer_config *config, const sq_problem *problem);
-/* Hash and sort. hidden [n]: keys that nobody sees, or NULL. */
+/* Hash and sort. key_keep [n]: 0 where a key is seen by nobody; NULL: all are seen. */
 void sq__reformer_sort(sq_reformer_chunks *chunks, const float *rotations, const float *x, int64_t x_row, const uint8_t *key_keep, void *workspace);
 sq_sparse_pattern sq__reformer_pattern(const sq_reformer_chunks *chunks);
 

@@ -12,7 +12,6 @@ typedef struct head_run {              /* context of the pattern */
     bool causal;
     float *taken;                      /* [T] 1 / clusters that took a row */
     float *q, *k, *v;                  /* [T,D] normalised; [keys + memory, D]; [keys + memory, M] with memory */
-    uint8_t *keep;
     float *dq, *dk, *dv, *scratch;     /* as q, k, v; [2 D or M] */
     void *choose, *engine;
     sq_sparse_pattern pattern;
@@ -62,7 +61,6 @@ static size_t cut(const sq_routing_shape *s, const sq_problem *p, sq_pass pass, 
     r->q = sq__cut_floats(&piece, p->T * p->D);
     r->k = s->shared ? r->q : sq__cut_floats(&piece, keys * p->D);
     r->v = s->memory ? sq__cut_floats(&piece, keys * p->M) : NULL;
-    r->keep = sq__cut(&piece, (size_t)p->N);
     r->taken = sq__cut_floats(&piece, p->T);
     if (pass == SQ_BACKWARD) {
         r->dq = s->lucidrains ? NULL : sq__cut_floats(&piece, p->T * p->D);

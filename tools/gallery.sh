@@ -54,6 +54,7 @@ for name in $("$program" list | sed '1,2d;/^$/,$d' | cut -d' ' -f1); do
         printf '\n## %s\n\n' "$name"
         "$program" list "$name" | sed -n "1s/^$name: \\(.*\\)/\\u\\1./p"
         sed -n 's/^subquad: show: \(.*\)/The picture: \1./p' "$folder/said"
+        # shellcheck disable=SC2016
         printf '\n`subquad show %s%s`\n\n![%s](gallery/%s.png)\n' "$name" "${chosen:+ $chosen}" "$name" "$name"
     } >> "$folder/page"
 done

@@ -2,7 +2,7 @@
  *   1. src/attention/<name>.c in the order that kind.h gives, exporting one row, declared in registry.h;
  *   2. the row below;
  *   3. tests/reference/<name>.c (double precision, from the equation) and its line in tests/reference/reference.c: conformance walks both tables;
- *   4. reference vectors read by src/verify/, if a public implementation exists;
+ *   4. reference vectors read by src/verify/, of a public implementation or from the formula;
  *   5. subquad list --markdown > docs/MECHANISMS.md, which a test compares with this table.
  * Flags, help, YAML keys, the semantics matrix and the benchmark follow from the row.
  */
@@ -38,6 +38,7 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_axial,
     &sq__attention_local_2d,
     &sq__attention_longnet,
+    &sq__attention_fastformer,
     NULL,
 };
 

@@ -31,5 +31,6 @@ extern const sq_attention_kind sq__attention_space_time;
 extern const sq_attention_kind sq__attention_axial;
 extern const sq_attention_kind sq__attention_local_2d;
 extern const sq_attention_kind sq__attention_longnet;
+extern const sq_attention_kind sq__attention_fastformer;
 
 #endif

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes formula-{aft,synthesizer,long_short}-*.safetensors: variants that no file of a public implementation here covers, or covers small.
+"""Writes formula-{aft,synthesizer,long_short,fastformer}-*.safetensors: variants that no file of a public implementation here covers, or covers small.
 
 Outputs in float64 from the formulas below, gradients by central differences of them (good to about 1e-9), from inputs that are exact in
 float32. Needs nothing but Python, and only to write the files anew: python3 formulas_plain.py
@@ -222,6 +222,30 @@ def long_short(B=2, N=11, H=2, D=2, r=2, window=3):
          num_landmarks=r, causal="false", scale="1/sqrt(D) applied to q", zero_in_exact_arithmetic='["db_landmark"]')
 
 
+# ---- Fastformer ----
+
+def fastformer(name, B=2, H=2, N=7, D=3, keep=None):
+    def function(t):
+        out = []
+        for b in range(B):
+            for h in range(H):
+                q, k, v = ([t[x][b, h, n] for n in range(N)] for x in "qkv")
+                seen = [n for n in range(N) if keep is None or keep[b * N + n]]
+
+                def total(weight, rows):
+                    return mix(softmax([dot(weight, row) / math.sqrt(D) for row in rows]), rows)
+
+                query = total(t["wq"][h], [q[n] for n in seen])
+                key = total(t["wk"][h], [[x * y for x, y in zip(query, k[n])] for n in seen])
+                for n in range(N):
+                    met = [x * y for x, y in zip(key, v[n])] if n in seen else [0] * D
+                    out += [q[n][c] + sum(met[r] * t["w"][h, r, c] for r in range(D)) for c in range(D)]
+        return Array([B, H, N, D], out)
+
+    inputs = {**{x: draw(B, H, N, D) for x in "qkv"}, "wq": draw(H, D), "wk": draw(H, D), "w": draw(H, D, D)}
+    save("fastformer", name, function, inputs, masks=[("mask_keep", Array([B, N], keep))] if keep else ())
+
+
 if __name__ == "__main__":
     random.seed(3)
     aft("full_causal_small", causal=True)
@@ -234,3 +258,5 @@ if __name__ == "__main__":
     dense()
     random_alone()
     long_short()
+    fastformer("small")
+    fastformer("masked", keep=[1, 1, 0, 1, 0, 1, 1, 0, 1, 1, 1, 1, 0, 0])

@@ -32,6 +32,7 @@ static const reference_row *const rows[] = {
     &reference_axial,
     &reference_local_2d,
     &reference_longnet,
+    &reference_fastformer,
 };
 
 const reference_row *reference_find(const char *mechanism)

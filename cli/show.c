@@ -9,6 +9,7 @@
 #include "table.h"
 
 #define MAX_LAYERS 64
+#define MAX_TOPICS 65536
 
 typedef struct show_request {
     const char *output, *qkv, *globals_text, *bias_text;
@@ -45,15 +46,14 @@ static void print_characters(const float *matrix, int64_t rows, int64_t columns)
     enum { MOST = 128 };
     const int64_t wide = columns <= MOST ? 1 : (columns + MOST - 1) / MOST;
     for (int64_t i = 0; i < rows; i += wide) {
-        for (int64_t j = 0; j < columns; j += wide) {
-            double shade = 0;
-            for (int64_t a = i; a < rows && a < i + wide; a++) {
-                double most = 0;
-                for (int64_t b = 0; b < columns; b++) most = fmax(most, fabs(matrix[a * columns + b]));
-                for (int64_t b = j; b < columns && b < j + wide && most > 0; b++) shade = fmax(shade, sqrt(fabs(matrix[a * columns + b]) / most));
-            }
-            fputs(shades[shade < 0.01 ? 0 : shade < 0.35 ? 1 : shade < 0.6 ? 2 : shade < 0.85 ? 3 : 4], stdout);
+        double shade[MOST] = { 0 };
+        for (int64_t a = i; a < rows && a < i + wide; a++) {
+            double most = 0;
+            for (int64_t b = 0; b < columns; b++) most = fmax(most, fabs(matrix[a * columns + b]));
+            for (int64_t b = 0; b < columns && most > 0; b++) shade[b / wide] = fmax(shade[b / wide], sqrt(fabs(matrix[a * columns + b]) / most));
         }
+        for (int64_t j = 0; j * wide < columns; j++)
+            fputs(shades[shade[j] < 0.01 ? 0 : shade[j] < 0.35 ? 1 : shade[j] < 0.6 ? 2 : shade[j] < 0.85 ? 3 : 4], stdout);
         fputc('\n', stdout);
     }
 }
@@ -154,8 +154,10 @@ static int resolve(show_request *r, const char *name, sq_option *chosen)
     if (count != 1 || strchr(name, ',')) return usage_error("show", "expected one mechanism");
     status = check_options("show", &r->mechanism, 1, &r->options);
     if (status >= 0) return status;
-    if (r->n < 1 || r->n > 4096 || r->heads < 1 || r->heads > 64 || r->dim < 1 || r->dim > 1024 || r->layers < 1 || r->layers > MAX_LAYERS || r->topics < 1)
-        return usage_error("show", "expected --n 1 to 4096, --heads 1 to 64, --dim 1 to 1024, --layers 1 to %d, --topics 1 and more", MAX_LAYERS);
+    if (r->n < 1 || r->n > 4096 || r->heads < 1 || r->heads > 64 || r->dim < 1 || r->dim > 1024 || r->layers < 1 || r->layers > MAX_LAYERS ||
+        r->topics < 1 || r->topics > MAX_TOPICS)
+        return usage_error("show", "expected --n 1 to 4096, --heads 1 to 64, --dim 1 to 1024, --layers 1 to %d, --topics 1 to %d", MAX_LAYERS,
+                           MAX_TOPICS);
     static const char *const biases[] = { "none", "alibi", "relative" };
     int bias = 0;
     while (bias < 3 && strcmp(r->bias_text, biases[bias]) != 0) bias++;

@@ -7,7 +7,7 @@
 #include "inspect/matrix.h"
 
 /* Options that buy accuracy with operations, the most telling first. */
-static const char *const budgets[] = { "window", "features", "rank", "landmarks", "clusters", "samples", "sample_factor", "topk", "basis", "bucket",
+static const char *const budgets[] = { "distance", "window", "features", "rank", "landmarks", "clusters", "samples", "sample_factor", "topk", "basis", "bucket",
                                        "chunk", "block", "latents", "points", "stride", "segment" };
 
 typedef struct approximations { sq_approximation *rows; int count, room; } approximations;
@@ -26,12 +26,11 @@ static sq_approximation *add(approximations *all)
     return &all->rows[all->count++];
 }
 
-/* The integer option that is varied; false: none. */
-static bool budget_of(int mechanism, sq_option_info *info)
+/* The integer option of that name; false: the mechanism has none. */
+static bool budget_of(int mechanism, const char *name, sq_option_info *info)
 {
-    for (size_t b = 0; b < sizeof budgets / sizeof *budgets; b++)
-        for (int i = 0; sq_mechanism_option(mechanism, i, info) == SQ_OK; i++)
-            if (info->type == SQ_OPTION_INT && strcmp(info->name, budgets[b]) == 0) return true;
+    for (int i = 0; sq_mechanism_option(mechanism, i, info) == SQ_OK; i++)
+        if (info->type == SQ_OPTION_INT && strcmp(info->name, name) == 0) return true;
     return false;
 }
 
@@ -88,24 +87,36 @@ static sq_status try_mechanism(const compared *c, const char *mechanism, const s
 }
 
 /* A quarter to four times the default, or times 64 where it is 0 (chosen by length or width). Values that change nothing are left out. */
-static sq_status try_budgets(const compared *c, int index, approximations *all, sq_error *error)
+static sq_status vary(const compared *c, const char *mechanism, const sq_option_info *budget, approximations *all, sq_error *error)
 {
-    static const double factors[] = { 0.25, 0.5, 1, 2, 4 };
-    sq_mechanism_info info;
-    sq_option_info budget;
-    if (sq_mechanism_get(index, &info) != SQ_OK) return SQ_OK;
-    if (!budget_of(index, &budget)) return try_mechanism(c, info.name, NULL, all, true, error);
-    const double given = strtod(budget.default_text, NULL), usual = given >= 1 ? given : 64;
+    static const double factors[] = { 0.25, 0.5, 1, 2, 4 }, rounding = 1e-6;
+    const double given = strtod(budget->default_text, NULL), usual = given >= 1 ? given : 64;
     const int before = all->count;
     for (size_t f = 0; f < sizeof factors / sizeof *factors; f++) {
         const double value = floor(usual * factors[f]);
         char text[32];
-        if (value < budget.minimum || value < 1 || value > budget.maximum) continue;
+        if (value < budget->minimum || value < 1 || value > budget->maximum) continue;
         snprintf(text, sizeof text, "%.0f", value);
-        SQ_TRY(try_mechanism(c, info.name, &(sq_option){ budget.name, text }, all, false, error));
-        if (all->count > before + 1 && all->rows[all->count - 2].error == all->rows[all->count - 1].error) all->count--;
+        SQ_TRY(try_mechanism(c, mechanism, &(sq_option){ budget->name, text }, all, false, error));
+        if (all->count > before + 1 && fabs(all->rows[all->count - 2].error - all->rows[all->count - 1].error) < rounding) all->count--;
     }
-    return all->count > before ? SQ_OK : try_mechanism(c, info.name, NULL, all, true, error);
+    return SQ_OK;
+}
+
+/* By the first option that changes anything as the others stand: many belong to one variant of a mechanism. */
+static sq_status try_budgets(const compared *c, int index, approximations *all, sq_error *error)
+{
+    const int before = all->count;
+    sq_mechanism_info info;
+    if (sq_mechanism_get(index, &info) != SQ_OK) return SQ_OK;
+    for (size_t b = 0; b < sizeof budgets / sizeof *budgets; b++) {
+        sq_option_info budget;
+        if (!budget_of(index, budgets[b], &budget)) continue;
+        SQ_TRY(vary(c, info.name, &budget, all, error));
+        if (all->count > before + 1) return SQ_OK;
+        all->count = before;
+    }
+    return try_mechanism(c, info.name, NULL, all, true, error);
 }
 
 static sq_status run_exact(const compared *c, const char *to, sq_error *error)

@@ -148,6 +148,10 @@ static void approximation(void **state)
     assert_ok(sq_approximate(&set, "softmax", 1, 1, NULL, &rows, &count, &error), &error);
     for (int i = 0; i < count; i++) {
         if (strcmp(rows[i].mechanism, "softmax") == 0) assert_true(rows[i].error == 0 && rows[i].flops > 0);
+        const bool varied = (i > 0 && strcmp(rows[i].mechanism, rows[i - 1].mechanism) == 0) ||
+                            (i + 1 < count && strcmp(rows[i].mechanism, rows[i + 1].mechanism) == 0);
+        assert_int_equal(*rows[i].option != 0, varied);   /* only an option that changes something is named */
+        if (strcmp(rows[i].mechanism, "local-2d") == 0) assert_memory_equal(rows[i].option, "distance=", 9);
         if (strcmp(rows[i].mechanism, "performer") != 0) continue;
         if (!performers++) first = rows[i].error;
         last = rows[i].error;

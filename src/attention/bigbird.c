@@ -203,11 +203,14 @@ static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pat
 
 static void sizes(const void *options, const sq_problem *p, sq_sizes *out) { sq__pattern_sizes(make, options, p, out); }
 
+/* Draws are tensors, which flops does not see: as if all of them were further blocks, up to every pair. */
 static double flops(const void *options, const sq_problem *p, sq_pass pass)
 {
     const bigbird_config *config = options;
-    const double drawn = (double)p->B * (double)p->H * (double)p->T * (double)(config->random * config->block);
-    return sq__pattern_flops(make, options, p, pass) + 2 * drawn * (double)(pass == SQ_FORWARD ? p->D + p->M : 3 * p->D + 2 * p->M);
+    const double rows = (double)p->B * (double)p->H * (double)p->T, each = 2 * (double)(pass == SQ_FORWARD ? p->D + p->M : 3 * p->D + 2 * p->M);
+    const double counted = sq__pattern_flops(make, options, p, pass), with = counted + rows * (double)(config->random * config->block) * each;
+    const double every = rows * (double)p->N * each;
+    return config->convention == PAPER && with > every ? every : with;
 }
 
 static void forward(const sq_run *run) { sq__pattern_forward_heads(make, run); }

@@ -89,6 +89,17 @@ static void test_rows_behind_the_last_key(void **state)
     trial_close(&t);
 }
 
+/* A window over everything leaves nothing to draw: the cost is that of exact attention. */
+static void test_operations_of_a_short_sequence(void **state)
+{
+    trial t;
+    (void)state;
+    open_bigbird(&t, "block=8 window=100 random=9", 100, false);
+    assert_true(sq_attention_flops(t.plan, SQ_FORWARD) == 2.0 * 2 * 100 * 100 * (8 + 6));
+    assert_true(sq_attention_flops(t.plan, SQ_BACKWARD) == 2.0 * 2 * 100 * 100 * (3 * 8 + 2 * 6));
+    trial_close(&t);
+}
+
 /* What a file may hold instead of block numbers is no block. */
 static void test_numbers_that_are_no_blocks(void **state)
 {
@@ -136,7 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_blocks), cmocka_unit_test(test_coinciding_blocks),
-        cmocka_unit_test(test_rows_behind_the_last_key), cmocka_unit_test(test_numbers_that_are_no_blocks),
+        cmocka_unit_test(test_rows_behind_the_last_key), cmocka_unit_test(test_operations_of_a_short_sequence), cmocka_unit_test(test_numbers_that_are_no_blocks),
         cmocka_unit_test(test_a_layout_is_its_mask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,7 +132,15 @@ static void test_padding_is_ignored(void **state)
     each_variant(check_padding);
 }
 
-/* Masked keys have no part in a value; their own gradients are 0. */
+static void blank_masked(const trial *t, trial_array *a)
+{
+    for (int64_t b = 0; b < t->shape.B; b++)
+        for (int64_t j = 0; j < t->shape.N; j++)
+            for (int64_t h = 0; h < a->heads && !t->key_keep[b * t->shape.N + j]; h++)
+                for (int64_t c = 0; c < a->width; c++) *trial_at(a, b, j, h, c) = NAN;
+}
+
+/* Masked keys may hold anything: they have no part in a value or a gradient; their own gradients are 0. */
 static void check_masked(const char *mechanism, unsigned can, const reference_variant *variant)
 {
     trial_shape shape = full_shape(can, variant);
@@ -140,16 +148,12 @@ static void check_masked(const char *mechanism, unsigned can, const reference_va
     if (!(can & (SQ_CAN_KEY_MASK | SQ_CAN_MASK)) || variant->sees_all) return;
     open_or_fail(&clean, mechanism, variant, &shape);
     open_or_fail(&dirty, mechanism, variant, &shape);
-    for (int64_t b = 0; b < shape.B; b++)
-        for (int64_t j = 0; j < shape.N; j++)
-            for (int64_t h = 0; h < dirty.k.heads && !dirty.key_keep[b * shape.N + j]; h++) {
-                for (int64_t c = 0; c < shape.D; c++) *trial_at(&dirty.k, b, j, h, c) = 3;
-                for (int64_t c = 0; c < shape.M; c++) *trial_at(&dirty.v, b, j, h, c) = -2;
-            }
+    blank_masked(&dirty, &dirty.k), blank_masked(&dirty, &dirty.v);
+    for (int i = 0; i < dirty.input_count; i++)
+        if (dirty.inputs[i].of_keys) blank_masked(&dirty, &dirty.input[i]);
     trial_forward(&clean), trial_forward(&dirty);
     trial_backward(&clean), trial_backward(&dirty);
-    expect_same(&clean, &clean.out, &dirty, &dirty.out, "masked keys");
-    expect_same(&clean, &clean.dq, &dirty, &dirty.dq, "masked keys");
+    expect_same_run(&clean, &dirty, "masked keys");
     for (int64_t b = 0; b < shape.B; b++)
         for (int64_t j = 0; j < shape.N; j++)
             for (int64_t h = 0; h < clean.k.heads && !clean.key_keep[b * shape.N + j]; h++)

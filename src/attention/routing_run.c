@@ -289,6 +289,18 @@ static void distance_gradients(const sq_run *run, const sq_head *head, const hea
                                       run->kernels);
 }
 
+/* From the keys as they were normalised to those given; hidden ones may hold anything. */
+static void keys_backward(const sq_run *run, const sq_head *head, const head_run *r)
+{
+    const int64_t D = run->problem->D;
+    const sq_normalise form = sq__routing_form(&r->s, D);
+    for (int64_t i = 0; i < r->keys; i++) {
+        if (head->key_keep && !head->key_keep[i]) continue;
+        sq__normalise_backward(&form, head->k + i * head->k_row, head->k_row, 1, r->dk + i * D, head->dk + i * head->dk_row, head->dk_row, r->scratch,
+                               run->kernels);
+    }
+}
+
 static void backward_head(const sq_run *run, const sq_head *head)
 {
     const sq_problem *p = run->problem;
@@ -314,7 +326,7 @@ static void backward_head(const sq_run *run, const sq_head *head)
         sq__normalise_backward(&form, head->q, head->q_row, head->T, r.dq, head->dq, head->dq_row, r.scratch, run->kernels);
     }
     if (s.shared) sq__normalise_backward(&form, head->q, head->q_row, r.keys, r.dk, head->dq, head->dq_row, r.scratch, run->kernels);
-    else if (!s.lucidrains) sq__normalise_backward(&form, head->k, head->k_row, r.keys, r.dk, head->dk, head->dk_row, r.scratch, run->kernels);
+    else if (!s.lucidrains) keys_backward(run, head, &r);
     else for (int64_t i = 0; i < r.keys; i++) run->kernels->axpy(head->dk + i * head->dk_row, 1, r.dk + i * p->D, p->D);
     distance_gradients(run, head, &r);
 }

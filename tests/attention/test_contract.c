@@ -145,7 +145,7 @@ static void check_masked(const char *mechanism, unsigned can, const reference_va
 {
     trial_shape shape = full_shape(can, variant);
     trial clean, dirty;
-    if (!(can & (SQ_CAN_KEY_MASK | SQ_CAN_MASK)) || variant->sees_all) return;
+    if (!(can & (SQ_CAN_KEY_MASK | SQ_CAN_MASK)) || variant->reads_masked) return;
     open_or_fail(&clean, mechanism, variant, &shape);
     open_or_fail(&dirty, mechanism, variant, &shape);
     blank_masked(&dirty, &dirty.k), blank_masked(&dirty, &dirty.v);

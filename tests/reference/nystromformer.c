@@ -230,7 +230,7 @@ static const reference_variant variants[] = {
     { .options = "landmarks=7 convolution=0" },
     { .options = "landmarks=8 convolution=5 init=original", .largest = 200, .sees_all = true },
     { .options = "landmarks=8 convolution=4 convention=mlpen", .largest = 200 },
-    { .options = "landmarks=8 convolution=5 convention=xformers iterations=4", .largest = 200, .sees_all = true },
+    { .options = "landmarks=8 convolution=5 convention=xformers iterations=4", .largest = 200, .sees_all = true, .reads_masked = true },
     { .options = "landmarks=8 convolution=5 convention=lucidrains init=original", .largest = 200, .sees_all = true },
     { .options = "landmarks=6 convolution=0 convention=lucidrains", .largest = 65 },
     { 0 },

@@ -63,7 +63,8 @@ typedef struct reference_variant {
     double error, gradient_error;         /* bounds where the measured float32 error needs others than test_conformance's; 0: those */
     double size;                          /* standard deviation of the inputs; 0: 1 */
     unsigned skip;                        /* SQ_CAN_* that this option set is documented to refuse */
-    bool sees_all;                        /* documented: a quantity over all keys, also later and masked ones, moves every row a little */
+    bool sees_all;                        /* documented: a quantity over all keys, also later ones, moves every row a little */
+    bool reads_masked;                    /* documented: masked keys have a part, too, or their own rows in the output */
     bool square;                          /* documented: values must be as wide as keys */
 } reference_variant;
 

@@ -177,8 +177,8 @@ static const reference_variant variants[] = {
     { .options = "block=16 rounds=2 before=2 duplicates=true", .largest = 200, .sees_all = true },
     { .options = "convention=huggingface block=12 rounds=2 across_buckets=true duplicates=true", .largest = 200, .sees_all = true },
     { .options = "convention=huggingface block=70 rounds=2 after=1 across_buckets=true duplicates=true", .largest = 200, .sees_all = true },
-    { .options = "convention=lucidrains block=10 rounds=3 across_buckets=true", .largest = 200, .sees_all = true },
-    { .options = "convention=lucidrains block=20 rounds=1 buckets=6", .largest = 200, .sees_all = true },
+    { .options = "convention=lucidrains block=10 rounds=3 across_buckets=true", .largest = 200, .sees_all = true, .reads_masked = true },
+    { .options = "convention=lucidrains block=20 rounds=1 buckets=6", .largest = 200, .sees_all = true, .reads_masked = true },
     { 0 },
 };
 

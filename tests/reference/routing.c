@@ -180,8 +180,8 @@ static const reference_variant variants[] = {
     { .options = "clusters=5 window=17 memory=3 commitment=0.5", .largest = 200, .sees_all = true },
     { .options = "clusters=6 window=90 memory=0", .largest = 200, .sees_all = true },
     { .options = "clusters=5 window=20 shared=true commitment=0.5", .largest = 200, .skip = SQ_CAN_CROSS, .sees_all = true },
-    { .options = "clusters=4 window=25 convention=lucidrains commitment=0.01", .largest = 200, .sees_all = true },
-    { .options = "clusters=4 window=25 convention=lucidrains shared=true", .largest = 200, .skip = SQ_CAN_CROSS, .sees_all = true },
+    { .options = "clusters=4 window=25 convention=lucidrains commitment=0.01", .largest = 200, .sees_all = true, .reads_masked = true },
+    { .options = "clusters=4 window=25 convention=lucidrains shared=true", .largest = 200, .skip = SQ_CAN_CROSS, .sees_all = true, .reads_masked = true },
     { 0 },
 };
 

@@ -98,7 +98,8 @@ static sq_status by_response(sq_probe *probe, uint64_t seed, float *matrix, sq_e
     const sq_problem *p = sq__attention_problem(probe->plan);
     const int64_t values = p->N * p->H * p->M, outs = p->T * p->H * p->M, width = p->H * p->M;
     const float e = 0x1p-7f;
-    float *v = sq__alloc_array((size_t)(values + width), sizeof *v), *r = v ? v + values : NULL, *base = sq__alloc_array((size_t)outs, sizeof *base);
+    float *v = sq__alloc_array((size_t)(values + 2 * width), sizeof *v), *r = v ? v + values : NULL, *before = v ? r + width : NULL;
+    float *base = sq__alloc_array((size_t)outs, sizeof *base);
     const sq_random random = sq__random_stream(seed, "inspect.response", 0);
     for (int64_t c = 0; v && c < width; c++) r[c] = sq__random_below(&random, (uint64_t)(values + c), 2) ? 1 : -1;
     if (v) sq__random_normal_fill(&random, v, values, 1);
@@ -107,9 +108,10 @@ static sq_status by_response(sq_probe *probe, uint64_t seed, float *matrix, sq_e
         memcpy(base, probe->out, (size_t)outs * sizeof *base);
     }
     for (int64_t j = 0; v && base && j < p->N; j++) {
+        memcpy(before, v + j * width, (size_t)width * sizeof *v);
         for (int64_t c = 0; c < width; c++) v[j * width + c] += e * r[c];
         sq__probe_run(probe, v);
-        for (int64_t c = 0; c < width; c++) v[j * width + c] -= e * r[c];
+        memcpy(v + j * width, before, (size_t)width * sizeof *v);
         for (int64_t h = 0; h < p->H; h++)
             for (int64_t i = 0; i < p->T; i++) {
                 double sum = 0;

@@ -63,6 +63,20 @@ static void every_mechanism_has_one(void **state)
     sq_qkv_set_clear(&set);
 }
 
+/* Fastformer adds the query, so its matrix is a derivative; row i reads value i alone, and no trace of another. */
+static void a_derivative_is_zero_where_nothing_is_read(void **state)
+{
+    sq_qkv_set set;
+    sq_matrix_info info;
+    static float matrix[H * N * N];
+    (void)state;
+    draw(&set);
+    assert_ok(sq_attention_matrix(&(sq_attention_desc){ .mechanism = "fastformer", .seed = 3 }, &set.items[0], NULL, NULL, matrix, &info, &error), &error);
+    assert_true(info.linearity > 1e-3);
+    for (int64_t i = 0; i < H * N * N; i++) assert_true((matrix[i] != 0) == (i % N == i / N % N));
+    sq_qkv_set_clear(&set);
+}
+
 static void figures_of_known_matrices(void **state)
 {
     enum { n = 20 };
@@ -166,7 +180,7 @@ static void approximation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matrix_of_exact_attention), cmocka_unit_test(every_mechanism_has_one), cmocka_unit_test(figures_of_known_matrices),
+        cmocka_unit_test(matrix_of_exact_attention), cmocka_unit_test(every_mechanism_has_one), cmocka_unit_test(a_derivative_is_zero_where_nothing_is_read), cmocka_unit_test(figures_of_known_matrices),
         cmocka_unit_test(reach_through_layers), cmocka_unit_test(a_file_round_trips), cmocka_unit_test(approximation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,20 +22,21 @@ static void copy_rows(float *y, const sq_view *x, int64_t b, int64_t rows, int64
             memcpy(y + (i * H + h) * width, x->data + b * x->batch + i * x->row + h * x->head, (size_t)width * sizeof *y);
 }
 
-/* Self attention only: pooling by attention is another thing. Layers come in their order, batch after batch. */
+/* Self attention only: pooling by attention is another thing, which one query tells, and so single events are left out (they see themselves).
+ * Layers come in their order, batch after batch. */
 static void observe(void *context, const sq_attention *plan, const sq_attention_call *call)
 {
     capture *c = context;
     const sq_problem *p = sq__attention_problem(plan);
     char name[32];
-    if (p->T != p->N || p->H != p->Hk) return;
+    if (p->T != p->N || p->N == 1 || p->H != p->Hk) return;
     c->reads_less = c->reads_less || sq_attention_ignores(plan);
     if (c->reads_less) return;
     snprintf(name, sizeof name, "layer.%lld", (long long)(c->calls++ % c->layers));
     c->set->causal = p->causal;
     for (int64_t b = 0; b < p->B && !c->full; b++) {
         const int64_t all = call->lengths ? call->lengths[b] : p->N, rows = c->longest && all > c->longest ? c->longest : all;
-        if (rows < 1) continue;
+        if (all < 2) continue;
         float *data = sq__qkv_add(c->set, name, p->H, rows, rows, p->D, p->M);
         c->full = data == NULL;
         if (c->full) return;
@@ -61,6 +62,7 @@ static sq_status score(capture *c, sq_scorer *scorer, sq_dataset *dataset, int64
     if (status == SQ_OK && c->full) status = sq__no_memory(error);
     if (status == SQ_OK && c->reads_less)
         status = sq__fail(error, SQ_UNSUPPORTED, "%s: %s reads no queries or no keys: it has no attention matrix of them", folder, sq__scorer_mechanism(scorer));
+    if (status == SQ_OK && !c->set->count) status = sq__fail(error, SQ_UNSUPPORTED, "%s: no client of its test split has two events to look at", folder);
     return status;
 }
 

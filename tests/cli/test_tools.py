@@ -179,6 +179,28 @@ class Analyze(Case):
         self.assertEqual(rows["softmax"], 0)
         self.assertGreater(rows["performer"], 0)
 
+    def test_single_events(self):
+        """Pooling by attention over one event looks like a layer: it must not be taken for one."""
+        task = self.clients()
+        with open(self.path("clients", "transactions.csv")) as file:
+            lines = file.read().splitlines()
+        for longest, says in (4, None), (1, "two events"):
+            seen, kept = {}, lines[:1]
+            for line in lines[1:]:
+                client = line.split(",")[0]
+                seen[client] = seen.get(client, 0) + 1
+                if seen[client] <= (1 if int(client) % 5 else longest):
+                    kept.append(line)
+            with open(self.path("clients", "transactions.csv"), "w") as file:
+                file.write("\n".join(kept) + "\n")
+            run = f"run{longest}"
+            self.run_program("train", task, "--attention", "softmax", "--out", run, *SMALL, "--set", "model.pooling=attention", "--set", "train.batch=1", "-q")
+            if says:
+                self.refused("analyze", run, says=says)
+                continue
+            out, _ = self.run_program("analyze", run, "--save", "qkv.safetensors", "--sequences", 0)
+            self.assertEqual([line.split()[3] for line in out.splitlines()[2:]], ["4"] * 4)
+
     def test_refusals(self):
         self.refused("analyze", "nothing", says="expected the folder of a training run")
         self.refused("approximate", os.path.join(GOLDEN, "loss-smooth_l1_beta05.safetensors"), says="no tensors q, k, v")

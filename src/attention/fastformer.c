@@ -209,7 +209,8 @@ static void forward_head(const sq_run *run, const sq_head *head)
     make_matrix(&w);
     copy_rows(head->out, head->out_row, head->q, head->q_row, head->T, w.D);
     for (int64_t from, to = 0; next_tokens(&w, &from, &to);)
-        sq__gemm(false, false, to - from, w.D, w.D, 1, head->v + from * head->v_row, head->v_row, w.matrix, w.D, 1, head->out + from * head->out_row, head->out_row);
+        sq__gemm(false, false, to - from, w.D, w.D, 1, head->v + from * head->v_row, head->v_row, w.matrix, w.D, 1, head->out + from * head->out_row,
+                 head->out_row);
 }
 
 static void forward(const sq_run *run)

@@ -180,7 +180,8 @@ static void approximation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matrix_of_exact_attention), cmocka_unit_test(every_mechanism_has_one), cmocka_unit_test(a_derivative_is_zero_where_nothing_is_read), cmocka_unit_test(figures_of_known_matrices),
+        cmocka_unit_test(matrix_of_exact_attention), cmocka_unit_test(every_mechanism_has_one),
+        cmocka_unit_test(a_derivative_is_zero_where_nothing_is_read), cmocka_unit_test(figures_of_known_matrices),
         cmocka_unit_test(reach_through_layers), cmocka_unit_test(a_file_round_trips), cmocka_unit_test(approximation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

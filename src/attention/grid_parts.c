@@ -32,7 +32,8 @@ void sq__grid_whole_axis(const sq_grid_parts *parts, sq_grid_part *part, int axi
 
 /* ---- groups ---- */
 
-static int64_t residues(const sq_grid_cut *cut) { return cut->residue == SQ_EVERY_RESIDUE ? cut->step : 1; }
+/* A step beyond the block leaves each cell by itself: the residues behind its end hold none. */
+static int64_t residues(const sq_grid_cut *cut) { return cut->residue == SQ_EVERY_RESIDUE ? least(cut->step, cut->block) : 1; }
 
 static int64_t groups_along(const sq_grid_parts *parts, const sq_grid_part *part, int axis)
 {

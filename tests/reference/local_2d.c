@@ -51,6 +51,7 @@ static const reference_variant variants[] = {
     { .options = "norm=euclidean distance=3 shape=20x55" },
     { .options = "norm=manhattan distance=5 dilation=2", .largest = 300 },
     { .options = "pattern=dilated" },
+    { .options = "pattern=dilated dilation=1000000", .largest = 300 },
     { .options = "pattern=window window=7 shift=3 shape=26x40" },
     { .options = "pattern=window window=3 shift=1", .largest = 300 },
     { .options = "pattern=block block=5 margin=2 shape=25x44" },

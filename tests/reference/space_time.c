@@ -42,6 +42,7 @@ static const reference_variant variants[] = {
     { .options = "pattern=strided", .largest = 300 },
     { .options = "pattern=strided stride=3 combine=heads shape=9x6x20" },
     { .options = "pattern=strided stride=2 combine=layers shape=5x5x50", .largest = 300 },
+    { .options = "pattern=strided stride=1000000", .largest = 300 },
     { .options = NULL },
 };
 

@@ -43,7 +43,8 @@ static bool read_grouping(sq_golden *golden, grouping *g)
     g->query_rows = read_lengths(golden, "query_lengths", g->B, g->T);
     g->key_rows = read_lengths(golden, "key_lengths", g->B, g->N);
     if (g->rule.bits > SQ_HASH_BITS) sq__golden_skip(golden, "%lld bits are more than this build has", (long long)g->rule.bits);
-    if (g->rule.iterations < 1) sq__golden_fail(golden, "metadata 'iterations' is 0; expected at least 1");
+    if (g->rule.iterations < 1 || g->rule.iterations > 1000)
+        sq__golden_fail(golden, "metadata 'iterations' is %lld; expected 1 to 1000", (long long)g->rule.iterations);
     if (g->rule.clusters > g->T) sq__golden_skip(golden, "more clusters than queries are unknown to this build");
     const int32_t *first = sq__golden_ints(golden, "init_idx", SQ_SHAPE(SQ_ANY));
     float *rows = sq__golden_room(golden, g->rule.clusters);

@@ -6,6 +6,8 @@
 #include "verify/core.h"
 #include "verify/families.h"
 
+enum { MOST_BUCKETS = 65536, MOST_ROUNDS = 64 };   /* as the mechanism has them */
+
 typedef struct shape { int64_t entries, heads, N, D; bool lucidrains; } shape;
 
 /* [B,H,N,D], or [BH,N,D]: heads with a rotation each, or entries with the same. */
@@ -28,8 +30,11 @@ static void read_buckets(sq_golden *golden, sq_rotation *rotation, const char *k
     rotation->factor[0] = strtol(text, &end, 10);
     if (*end == ',') rotation->factor[1] = strtol(end + 1, &end, 10);
     if (*end == ',') sq__golden_skip(golden, "more than two factors of buckets (%.40s) are unknown to this build", text);
-    if (rotation->factor[0] < 2 || rotation->factor[0] % 2 || rotation->factor[1] < 0 || rotation->factor[1] % 2)
-        sq__golden_fail(golden, "metadata '%s' is '%.40s'; expected even numbers", key, text);
+    for (int i = 0; i < 2; i++)
+        if (rotation->factor[i] < (i ? 0 : 2) || rotation->factor[i] > MOST_BUCKETS || rotation->factor[i] % 2) {
+            sq__golden_fail(golden, "metadata '%s' is '%.40s'; expected even numbers up to %d", key, text, MOST_BUCKETS);
+            *rotation = (sq_rotation){ .D = rotation->D, .rounds = rotation->rounds, .factor = { 2, 0 } };
+        }
 }
 
 static void check_buckets(sq_golden *golden, const shape *s, const sq_rotation *rotation, const float *rotations, const uint8_t *keep)
@@ -66,6 +71,10 @@ void sq__family_reformer(sq_golden *golden)
     sq_rotation rotation = { .D = s.D, .rounds = sq__golden_count(golden, "num_hashes", lucidrains ? 0 : -1) };
     if (lucidrains) rotation.rounds = sq__golden_count(golden, "n_hashes", -1);
     else core.desc.scale = 1;
+    if (rotation.rounds < 1 || rotation.rounds > MOST_ROUNDS) {
+        sq__golden_skip(golden, "%lld hash rounds are unknown to this build", (long long)rotation.rounds);
+        return;
+    }
     read_buckets(golden, &rotation, lucidrains ? "n_buckets" : "num_buckets");
     rotation.columns = sq__rotation_columns(&rotation);
     const int64_t rotated = per_head ? s.heads : 1;

@@ -283,6 +283,29 @@ static void an_unexplained_tensor_is_skipped(void **state)
     }
 }
 
+/* Counts that a family works with before the mechanism has looked at them: a reason at once, no endless work. */
+static void wild_counts_are_refused(void **state)
+{
+    (void)state;
+    static copy c;
+    static const char *const cases[][3] = { { "clustered-cross", "iterations", "iterations" }, { "reformer_lsh-lucidrains", "n_buckets", "n_buckets" },
+                                            { "reformer_lsh-lucidrains", "n_hashes", "rounds" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *path = NULL;
+        for (int j = 0; j < file_count; j++)
+            if (strstr(files[j], cases[i][0])) path = files[j];
+        assert_non_null(path);
+        copy_open(&c, path);
+        copy_set(&c, cases[i][1], "1000000000000000");
+        copy_write(&c);
+        sq_verify_result result = verify(changed);
+        if (result.outcome == SQ_VERIFY_PASSED || !strstr(result.reason, cases[i][2]))
+            fail_msg("%s with a wild %s: outcome %d, %s", path, cases[i][1], (int)result.outcome, result.reason);
+        sq_verify_result_clear(&result);
+        sq__safetensors_close(&c.file);
+    }
+}
+
 static void damaged_files_are_errors(void **state)
 {
     (void)state;
@@ -338,6 +361,7 @@ int main(void)
         cmocka_unit_test(a_wrong_shape_never_passes),
         cmocka_unit_test(what_is_unknown_is_skipped),
         cmocka_unit_test(an_unexplained_tensor_is_skipped),
+        cmocka_unit_test(wild_counts_are_refused),
         cmocka_unit_test(damaged_files_are_errors),
         cmocka_unit_test(failed_allocations_are_survived),
     };

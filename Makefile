@@ -1,11 +1,11 @@
 # make run    installs what is missing, builds, generates sample clients, compares, says where the report is
 # make test   installs what is missing, builds, runs every test
-# The rest: build, sanitize, fuzz, bench, install, package, clean.
+# The rest: build, sanitize, conformance, fuzz, bench, install, package, clean.
 BUILD ?= build
 JOBS ?= $(shell nproc)
 CMAKE_FLAGS ?=
 
-.PHONY: all build test run sanitize fuzz bench install package clean
+.PHONY: all build test run sanitize conformance fuzz bench install package clean
 
 all: build
 
@@ -25,6 +25,12 @@ test:
 sanitize:
 	@tools/setup.sh build test fuzz
 	@tools/sanitize.sh
+
+# Every mechanism with every ability at 1000 and 4097 rows against its double-precision reference.
+conformance:
+	@tools/setup.sh build test
+	@tools/build.sh $(BUILD) -DSUBQUAD_TESTS=ON $(CMAKE_FLAGS)
+	@cd $(BUILD) && SUBQUAD_CONFORMANCE=full tests/attention-test_conformance
 
 fuzz:
 	@tools/setup.sh build fuzz

@@ -31,6 +31,11 @@ foreach(layer base io kernels attention inspect autograd nn data models report t
   endforeach()
 endforeach()
 
+# The longest test by far, as two that run side by side.
+set_property(TEST attention/test_conformance APPEND PROPERTY ENVIRONMENT "SUBQUAD_SHARD=0/2")
+add_test(NAME attention/test_conformance_2 COMMAND attention-test_conformance)
+set_tests_properties(attention/test_conformance_2 PROPERTIES TIMEOUT ${test_seconds} ENVIRONMENT "OMP_WAIT_POLICY=passive;SUBQUAD_SHARD=1/2")
+
 # The program from outside: tests/cli/test_*.py, each run with the program's path.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 file(GLOB cli_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/cli/test_*.py)

@@ -1,6 +1,9 @@
 /* Every mechanism of the registry, in every option set of its reference and everything it says it can do, against its
  * double-precision reference: values, gradients in a random direction, empty rows. Prints the worst error of each option set
  * as a part of its bound. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/random.h"
 #include "reference/trial.h"
 #include "support/check.h"
@@ -209,12 +212,29 @@ static void try_abilities(const char *mechanism, unsigned can, const reference_v
     try_shape(mechanism, variant, all, worst);
 }
 
+/* SUBQUAD_CONFORMANCE=full: the defaults with every ability on 1000 and 4097, too (an hour or so). */
+static bool full(void)
+{
+    const char *mode = getenv("SUBQUAD_CONFORMANCE");
+    return mode && strcmp(mode, "full") == 0;
+}
+
+/* SUBQUAD_SHARD=k/n: every n-th option set from the k-th (from 0), so that processors share the work. */
+static bool in_shard(int index)
+{
+    const char *shard = getenv("SUBQUAD_SHARD");
+    int mine = 0, shards = 1;
+    if (shard && (sscanf(shard, "%d/%d", &mine, &shards) != 2 || shards < 1)) fail_msg("SUBQUAD_SHARD is '%s'; expected k/n", shard);
+    return index % shards == mine;
+}
+
 /* The references take quadratic time: abilities apart on two small sizes and, for the defaults, on all; the ISAs below this
  * processor's best on the smaller ones alone. */
 static void try_variant(const char *mechanism, unsigned can, const reference_variant *variant, bool defaults, tally *worst)
 {
-    static const struct { int64_t size, D, M; } sizes[] = { { 1, 1, 1 }, { 2, 5, 3 }, { 63, 16, 16 }, { 65, 7, 20 }, { 200, 33, 9 }, { 1000, 8, 5 } };
-    const int64_t most = !best_isa() ? 65 : variant->largest != 0 ? variant->largest : 1000;
+    static const struct { int64_t size, D, M; } sizes[] = { { 1, 1, 1 }, { 2, 5, 3 }, { 63, 16, 16 }, { 65, 7, 20 }, { 200, 33, 9 }, { 1000, 8, 5 }, { 4097, 4, 3 } };
+    const int64_t longest = defaults && full() ? 4097 : 1000, all_abilities = defaults && full() ? 4097 : 200;
+    const int64_t most = !best_isa() ? 65 : variant->largest != 0 && !full() ? variant->largest : longest;
     can &= ~variant->skip;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && sizes[i].size <= most; i++) {
         const int64_t n = sizes[i].size;
@@ -222,7 +242,7 @@ static void try_variant(const char *mechanism, unsigned can, const reference_var
         trial_shape causal = plain;
         causal.causal = true;
         try_shape(mechanism, variant, plain, worst);
-        if (n <= 200) try_abilities(mechanism, can, variant, &plain, n == 2 || n == 65 || defaults, worst);
+        if (n <= all_abilities) try_abilities(mechanism, can, variant, &plain, n == 2 || n == 65 || defaults, worst);
         else if (can & SQ_CAN_CAUSAL) try_shape(mechanism, variant, causal, worst);
     }
 }
@@ -230,13 +250,14 @@ static void try_variant(const char *mechanism, unsigned can, const reference_var
 static void test_agrees_with_reference(void **state)
 {
     sq_mechanism_info info;
-    int failed = 0;
+    int failed = 0, option_sets = 0;
     (void)state;
     for (int m = 0; sq_mechanism_get(m, &info) == SQ_OK; m++) {
         const reference_row *row = reference_find(info.name);
         if (!trial_chosen(info.name)) continue;
         if (!row) fail_msg("%s has no double-precision reference in tests/reference", info.name);
         for (const reference_variant *variant = row->variants; variant->options; variant++) {
+            if (!in_shard(option_sets++)) continue;
             tally worst = { 0 };
             const double start = sq__clock();
             try_variant(info.name, info.can, variant, variant == row->variants, &worst);

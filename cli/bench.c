@@ -170,7 +170,7 @@ static int run_all(const bench_request *r)
         if (curves[i].count < 2) continue;
         if (!headed) printf("\nfitted over these lengths: time and memory grow as\n");
         headed = true;
-        printf("%-18stime n^%.2f, memory n^%.2f\n", curves[i].name, sq_fitted_exponent(curves[i].n, curves[i].ms, curves[i].count),
+        printf("%-20stime n^%.2f, memory n^%.2f\n", curves[i].name, sq_fitted_exponent(curves[i].n, curves[i].ms, curves[i].count),
                sq_fitted_exponent(curves[i].n, curves[i].bytes, curves[i].count));
     }
     return *stop ? sq_status_exit_code(SQ_INTERRUPTED) : status;

@@ -12,13 +12,6 @@ static void open_aft(trial *t, const char *options, const trial_shape *shape)
     assert_ok(trial_open(t, "aft", options, shape), &t->error);
 }
 
-static void same_inputs(trial *to, const trial *from)
-{
-    memcpy(to->q.data, from->q.data, (size_t)from->q.count * sizeof(float));
-    memcpy(to->k.data, from->k.data, (size_t)from->k.count * sizeof(float));
-    memcpy(to->v.data, from->v.data, (size_t)from->v.count * sizeof(float));
-}
-
 static void expect_same_out(const trial *a, const trial *b, double bound)
 {
     float *x = trial_packed(a, &a->out), *y = trial_packed(b, &b->out);
@@ -35,7 +28,7 @@ static void expect_alike(const char *first, const char *second, bool causal, flo
     shape.causal = causal;
     open_aft(&a, first, &shape);
     open_aft(&b, second, &shape);
-    same_inputs(&b, &a);
+    trial_same_inputs(&b, &a);
     for (int i = 0; i < a.tensor_count; i++)
         for (int64_t j = 0; j < a.tensor_size[i]; j++)
             if (tensor_value == 0) a.tensor[i][j] = 0;

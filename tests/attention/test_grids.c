@@ -2,23 +2,6 @@
 #include "reference/trial.h"
 #include "support/check.h"
 
-static void same_inputs(trial *to, const trial *from)
-{
-    memcpy(to->q.data, from->q.data, (size_t)from->q.count * sizeof(float));
-    memcpy(to->k.data, from->k.data, (size_t)from->k.count * sizeof(float));
-    memcpy(to->v.data, from->v.data, (size_t)from->v.count * sizeof(float));
-    memcpy(to->dout.data, from->dout.data, (size_t)from->dout.count * sizeof(float));
-}
-
-static void expect_close(const trial *a, const trial_array *x, const trial *b, const trial_array *y, double bound)
-{
-    float *left = trial_packed(a, x), *right = trial_packed(b, y);
-    assert_int_equal(x->count, y->count);
-    for (int64_t i = 0; i < x->count; i++) assert_close(left[i], right[i], bound);
-    free(left);
-    free(right);
-}
-
 /* Two option sets on the same inputs give the same. */
 static void expect_equal(const char *mechanism, const char *options, int layer, const char *other, const char *other_options, trial_shape shape, double bound)
 {
@@ -27,13 +10,13 @@ static void expect_equal(const char *mechanism, const char *options, int layer, 
     assert_ok(trial_open(&a, mechanism, options, &shape), &a.error);
     shape.layer = 0;
     assert_ok(trial_open(&b, other, other_options, &shape), &b.error);
-    same_inputs(&b, &a);
+    trial_same_inputs(&b, &a);
     trial_forward(&a), trial_forward(&b);
     trial_backward(&a), trial_backward(&b);
-    expect_close(&a, &a.out, &b, &b.out, bound);
-    expect_close(&a, &a.dq, &b, &b.dq, 5 * bound);
-    expect_close(&a, &a.dk, &b, &b.dk, 5 * bound);
-    expect_close(&a, &a.dv, &b, &b.dv, 5 * bound);
+    trial_expect_close(&a, &a.out, &b, &b.out, bound);
+    trial_expect_close(&a, &a.dq, &b, &b.dq, 5 * bound);
+    trial_expect_close(&a, &a.dk, &b, &b.dk, 5 * bound);
+    trial_expect_close(&a, &a.dv, &b, &b.dv, 5 * bound);
     trial_close(&a);
     trial_close(&b);
 }
@@ -79,7 +62,7 @@ static void test_strided_sets(void **state)
     assert_ok(trial_open(&layers[1], "space-time", "pattern=strided stride=2 combine=layers", &second), &layers[1].error);
     trial_forward(&heads);
     for (int l = 0; l < 2; l++) {
-        same_inputs(&layers[l], &heads);
+        trial_same_inputs(&layers[l], &heads);
         trial_forward(&layers[l]);
         for (int64_t i = 0; i < shape.T; i++)
             for (int64_t c = 0; c < shape.M; c++)

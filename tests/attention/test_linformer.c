@@ -31,20 +31,13 @@ static void expect_same_out(const trial *a, const trial *b, double bound)
 }
 
 /* Trials of one shape draw the same q, k and v only if their options are the same: copy them. */
-static void same_inputs(trial *to, const trial *from)
-{
-    memcpy(to->q.data, from->q.data, (size_t)from->q.count * sizeof(float));
-    memcpy(to->k.data, from->k.data, (size_t)from->k.count * sizeof(float));
-    memcpy(to->v.data, from->v.data, (size_t)from->v.count * sizeof(float));
-}
-
 static void expect_exact(const char *options, trial_shape shape, bool causal)
 {
     trial compressed, exact;
     open_linformer(&compressed, options, &shape);
     shape.causal = causal;
     assert_ok(trial_open(&exact, "softmax", "", &shape), &exact.error);
-    same_inputs(&exact, &compressed);
+    trial_same_inputs(&exact, &compressed);
     set_identity(&compressed);
     trial_forward(&compressed);
     trial_forward(&exact);
@@ -98,7 +91,7 @@ static void test_diagonal_convolution_is_a_projection(void **state)
     (void)state;
     open_linformer(&convolution, "rank=11 method=convolution", &shape);
     open_linformer(&linear, "rank=11", &shape);
-    same_inputs(&linear, &convolution);
+    trial_same_inputs(&linear, &convolution);
     assert_int_equal(convolution.tensors[0].shape[3], window);
     for (int side = 0; side < 2; side++) {
         float *taps = convolution.tensor[side], *E = linear.tensor[side];

@@ -7,37 +7,19 @@ static void open_named(trial *t, const char *mechanism, const char *options, con
     assert_ok(trial_open(t, mechanism, options, shape), &t->error);
 }
 
-/* Trials of other options draw other inputs: copy them. */
-static void same_inputs(trial *to, const trial *from)
-{
-    memcpy(to->q.data, from->q.data, (size_t)from->q.count * sizeof(float));
-    memcpy(to->k.data, from->k.data, (size_t)from->k.count * sizeof(float));
-    memcpy(to->v.data, from->v.data, (size_t)from->v.count * sizeof(float));
-    memcpy(to->dout.data, from->dout.data, (size_t)from->dout.count * sizeof(float));
-}
-
-static void expect_close(const trial *a, const trial_array *x, const trial *b, const trial_array *y, double bound)
-{
-    float *left = trial_packed(a, x), *right = trial_packed(b, y);
-    assert_int_equal(x->count, y->count);
-    for (int64_t i = 0; i < x->count; i++) assert_close(left[i], right[i], bound);
-    free(left);
-    free(right);
-}
-
 /* Both mechanisms on the same inputs: the same values and gradients. */
 static void expect_equal(const char *mechanism, const char *options, const char *other, const char *other_options, const trial_shape *shape)
 {
     trial a, b;
     open_named(&a, mechanism, options, shape);
     open_named(&b, other, other_options, shape);
-    same_inputs(&b, &a);
+    trial_same_inputs(&b, &a);
     trial_forward(&a), trial_forward(&b);
     trial_backward(&a), trial_backward(&b);
-    expect_close(&a, &a.out, &b, &b.out, 2e-6);
-    expect_close(&a, &a.dq, &b, &b.dq, 4e-6);
-    expect_close(&a, &a.dk, &b, &b.dk, 4e-6);
-    expect_close(&a, &a.dv, &b, &b.dv, 4e-6);
+    trial_expect_close(&a, &a.out, &b, &b.out, 2e-6);
+    trial_expect_close(&a, &a.dq, &b, &b.dq, 4e-6);
+    trial_expect_close(&a, &a.dk, &b, &b.dk, 4e-6);
+    trial_expect_close(&a, &a.dv, &b, &b.dv, 4e-6);
     trial_close(&a);
     trial_close(&b);
 }
@@ -88,7 +70,7 @@ static void test_global_rows_have_projections_of_their_own(void **state)
     assert_int_equal(t.input_count, 3);
     open_named(&plain, "longformer", "window=4 globals=2 global_projections=shared", &shape);
     assert_int_equal(plain.input_count, 0);
-    same_inputs(&plain, &t);
+    trial_same_inputs(&plain, &t);
     trial_forward(&t), trial_forward(&plain);
     for (int64_t i = 0; i < shape.T; i++)
         for (int64_t h = 0; h < shape.H; h++) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "support/check.h"
 
 enum { GUARD = 64, GUARD_BYTE = 0xa5, POISON = 0xff };   /* four bytes of POISON are a NaN */
 
@@ -320,4 +321,23 @@ bool trial_stream(trial *t, int64_t largest)
     }
     free(state);
     return fine;
+}
+
+/* ---- comparing trials ---- */
+
+void trial_same_inputs(trial *to, const trial *from)
+{
+    memcpy(to->q.data, from->q.data, (size_t)from->q.count * sizeof(float));
+    memcpy(to->k.data, from->k.data, (size_t)from->k.count * sizeof(float));
+    memcpy(to->v.data, from->v.data, (size_t)from->v.count * sizeof(float));
+    memcpy(to->dout.data, from->dout.data, (size_t)from->dout.count * sizeof(float));
+}
+
+void trial_expect_close(const trial *a, const trial_array *x, const trial *b, const trial_array *y, double bound)
+{
+    float *left = trial_packed(a, x), *right = trial_packed(b, y);
+    assert_int_equal(x->count, y->count);
+    for (int64_t i = 0; i < x->count; i++) assert_close(left[i], right[i], bound);
+    free(left);
+    free(right);
 }

@@ -71,6 +71,11 @@ float *trial_packed(const trial *t, const trial_array *a);
  * between pieces. False: a piece's plan could not be made or has a state of another size. */
 bool trial_stream(trial *t, int64_t largest);
 
+/* Trials of other options draw other inputs: takes q, k, v and dout of one of the same sizes. */
+void trial_same_inputs(trial *to, const trial *from);
+/* Two arrays, whatever their layouts, element by element. */
+void trial_expect_close(const trial *a, const trial_array *x, const trial *b, const trial_array *y, double bound);
+
 /* The inputs that have a gradient: q, k, v, the further inputs, then the trainable tensors. */
 enum { TRIAL_GRADIENTS = 3 + TRIAL_INPUTS + TRIAL_TENSORS };
 int trial_input_count(const trial *t);

@@ -103,10 +103,9 @@ static sq_status run(const options *o, sq_error *error)
     config.heads = o->heads;
     config.feed_forward = o->feed_forward;
     config.dropout = config.embedding_dropout = o->dropout;
-    config.kind = is_gru(o);
     sq_model *model;
     SQ_TRY(sq__model_create(
-        &model, &config, &(sq_model_spec){ .schema = &schema, .mechanism = o->mechanism, .seed = 1, .threads = (int)o->threads }, error));
+        &model, &config, &(sq_model_spec){ .schema = &schema, .name = o->mechanism, .seed = 1, .threads = (int)o->threads }, error));
     int count;
     sq_parameter *parameters = sq__model_parameters(model, &count);
     sq_tape *tape = sq__tape_create(true);

@@ -15,10 +15,8 @@ static sq_status try_model(const sq_comparing *c, const sq_comparing_model *mode
     sq_task_job made;
     sq_model *built;
     SQ_TRY(sq__task_job_make(c->task, c->dataset, model->name, 1, &made, error));
-    sq_model_config config = made.job.model;
     const sq_model_spec spec = { c->dataset->schema, model->name, made.job.options, made.job.option_count, 1, c->threads };
-    sq_status status = sq__fields_set(sq__model_fields, &config, "model", "kind", "encoder", error);
-    if (status == SQ_OK) status = sq__model_create(&built, &config, &spec, error);
+    sq_status status = sq__model_create(&built, &made.job.model, &spec, error);
     if (status == SQ_OK) sq__model_destroy(&built);
     sq__task_job_clear(&made);
     return status;

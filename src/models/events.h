@@ -9,8 +9,8 @@
 #include "nn/axial_positions.h"
 #include "nn/layers.h"
 
-/* In the order of the model's option, whose fourth choice embeds nothing. */
-typedef enum sq_positions { SQ_POSITIONS_LEARNED, SQ_POSITIONS_SINUSOIDAL, SQ_POSITIONS_NONE, SQ_POSITIONS_AXIAL = 4 } sq_positions;
+/* In the order of the model's option. ROTARY embeds nothing: attention turns queries and keys. */
+typedef enum sq_positions { SQ_POSITIONS_LEARNED, SQ_POSITIONS_SINUSOIDAL, SQ_POSITIONS_NONE, SQ_POSITIONS_ROTARY, SQ_POSITIONS_AXIAL } sq_positions;
 
 typedef struct sq_events {
     int category_count, number_count;

@@ -3,126 +3,109 @@
 #include <math.h>
 #include <string.h>
 
+#include "attention/kind.h"
+#include "models/backbone.h"
 #include "models/events.h"
-#include "nn/gru.h"
 #include "nn/set_transformer.h"
-#include "nn/transformer.h"
 
-static const char *const kinds[] = { "encoder", "gru", NULL };
-static const char *const norms[] = { "pre", "post", NULL };
-static const char *const activations[] = { "gelu", "relu", NULL };
-static const char *const positions[] = { "learned", "sinusoidal", "none", "rotary", "axial", NULL };
-static const char *const biases[] = { "none", "alibi", "relative", NULL };   /* sq_bias_kind */
-static const char *const poolings[] = { "mean", "last", "class", "attention", NULL };
-enum { ENCODER, GRU };
-enum { PRE, POST };
-enum { ROTARY = 3 };                   /* of positions; the others are sq_positions */
-enum { BY_MEAN, BY_LAST, BY_CLASS, BY_ATTENTION };
-
-const sq_field sq__model_fields[] = {
-    SQ_CHOICE(sq_model_config, kind, "encoder", kinds, "Transformer encoder, or gated recurrent network"),
-    SQ_INT(sq_model_config, layers, "2", 1, 1000, "blocks, or recurrent layers"),
-    SQ_INT(sq_model_config, width, "128", 1, 65536, "numbers per event inside the model"),
-    SQ_INT(sq_model_config, heads, "4", 1, 1024, "attention heads"),
-    SQ_INT(sq_model_config, head_size, "0", 0, 65536, "numbers per head, free of width and heads (more rank: arXiv:2002.07028); 0: width / heads"),
-    SQ_INT(sq_model_config, feed_forward, "0", 0, 1 << 20, "hidden width of the feed-forward part; 0: 4 width"),
-    SQ_CHOICE(sq_model_config, norm, "pre", norms, "layer norm before each part, or after its residual sum"),
-    SQ_CHOICE(sq_model_config, activation, "gelu", activations, "of the feed-forward part"),
-    SQ_CHOICE(sq_model_config, positions, "learned", positions,
-              "what tells the encoder where an event stands: an embedding (axial: of two small tables), or rotary: queries and keys turned by their positions"),
-    SQ_CHOICE(sq_model_config, position_bias, "none", biases,
-              "added to attention scores by distance: alibi (a slope per head) or relative (a trained number per head and distance)"),
-    SQ_INT(sq_model_config, bias_distance, "128", 1, 1 << 20, "relative: events farther apart share the bias of this distance"),
-    SQ_CHOICE(sq_model_config, pooling, "mean", poolings,
-              "how the encoder's rows become one: mean, last event, an extra class token, or attention by a learned seed (Set Transformer)"),
-    SQ_BOOL(sq_model_config, causal, "false", "an event sees earlier ones only"),
-    SQ_FLOAT(sq_model_config, dropout, "0.1", 0, 0.99, "of each part's output, and between recurrent layers"),
-    SQ_FLOAT(sq_model_config, embedding_dropout, "0.1", 0, 0.99, "of the embedded events"),
-    SQ_FIELDS_END,
-};
+enum { MOST_NAMES = 512 };
 
 struct sq_model {
-    sq_model_config config;
+    sq_model_config config;            /* pooling: never "auto" */
     sq_parameters parameters;
+    sq_carry_layout layout;
     sq_events events;
-    int layer_count;                   /* encoder: of layers that were begun */
-    sq_transformer_layer *layers;
-    sq_norm final_norm;
+    sq_backbone *backbone;
+    void *options;                     /* of the backbone's kind, while it is made */
     int class_token;                   /* parameter, or -1 */
     sq_pma pool;                       /* by attention */
-    sq_gru_stack gru;
+    int mean_slot;                     /* of what streams: sum of the rows so far, when they are pooled by their mean; -1 */
     sq_linear head;
 };
 
 /* ---- creation ---- */
 
-/* Whether all layers use the first one's tensors: the option `sharing` of the mechanism (Linformer) says so. */
-static bool layers_share_tensors(const sq_model_spec *spec)
+sq_status sq__model_name_check(const char *name, const char *other, sq_error *error)
 {
-    bool shared = false;
-    int mechanism = sq_mechanism_find(spec->mechanism);
-    sq_option_info info;
-    for (int i = 0; mechanism >= 0 && sq_mechanism_option(mechanism, i, &info) == SQ_OK; i++)
-        if (strcmp(info.name, "sharing") == 0) shared = strcmp(info.default_text, "layerwise") == 0;
-    for (int i = 0; i < spec->option_count; i++)
-        if (strcmp(spec->options[i].key, "sharing") == 0) shared = strcmp(spec->options[i].value, "layerwise") == 0;
-    return shared;
+    const char *names[MOST_NAMES];
+    char near[128];
+    int count = 0;
+    for (const sq_attention_kind *const *kind = sq__attention_kinds(); *kind && count < MOST_NAMES; kind++) names[count++] = (*kind)->name;
+    for (const sq_backbone_kind *const *kind = sq__backbone_kinds(); *kind && count < MOST_NAMES; kind++) names[count++] = (*kind)->name;
+    if (other && count < MOST_NAMES) names[count++] = other;
+    for (int i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0) return SQ_OK;
+    return sq__fail(error, SQ_NOT_FOUND, "no mechanism or model '%s'%s", name, sq__did_you_mean(name, names, count, near, sizeof near));
 }
 
-static sq_status create_encoder(sq_model *model, const sq_model_spec *spec, sq_error *error)
+static sq_status find_kind(const char *name, const sq_backbone_kind **kind, sq_error *error)
+{
+    if (!name) return sq__fail(error, SQ_INVALID, "a model needs the name of a mechanism or of a kind");
+    SQ_TRY(sq__model_name_check(name, NULL, error));
+    *kind = sq_mechanism_find(name) >= 0 ? &sq__backbone_encoder : sq__backbone_kind(name);
+    return SQ_OK;
+}
+
+/* The kind's own options as a config struct; an encoder's are its mechanism's and go there as text. */
+static sq_status read_options(sq_model *model, const sq_backbone_kind *kind, const sq_model_spec *spec, sq_error *error)
+{
+    if (!kind->fields) return SQ_OK;
+    model->options = sq__alloc_zero(kind->config_size);
+    if (!model->options) return sq__no_memory(error);
+    sq__fields_defaults(kind->fields, model->options);
+    for (int i = 0; i < spec->option_count; i++)
+        SQ_TRY(sq__fields_set(kind->fields, model->options, kind->name, spec->options[i].key, spec->options[i].value, error));
+    return SQ_OK;
+}
+
+static sq_status check_pooling(sq_model *model, const sq_backbone_kind *kind, const char *name, sq_error *error)
+{
+    sq_model_config *c = &model->config;
+    if (c->pooling == SQ_BY_AUTO) c->pooling = kind->can & SQ_MODEL_LAST ? SQ_BY_LAST : SQ_BY_MEAN;
+    if (c->pooling == SQ_BY_CLASS && (c->causal || kind->can & SQ_MODEL_STREAMS))
+        return sq__fail(error, SQ_UNSUPPORTED, "a causal model cannot pool by a class token, which stands first and would see nothing; pool by last or mean");
+    if (kind->can & SQ_MODEL_UNALIGNED && c->pooling != SQ_BY_MEAN)
+        return sq__fail(error, SQ_UNSUPPORTED, "%s has no row per event: it pools by mean", name);
+    return SQ_OK;
+}
+
+static sq_status create_backbone(sq_model *model, const sq_backbone_kind *kind, const sq_model_spec *spec, sq_error *error)
 {
     const sq_model_config *c = &model->config;
-    const bool class_token = c->pooling == BY_CLASS, share = layers_share_tensors(spec);
-    sq_transformer_config layer = {
-        .attention = { .mechanism = spec->mechanism,
-                       .options = spec->options,
-                       .option_count = spec->option_count,
-                       .width = c->width,
-                       .heads = c->heads,
-                       .head_size = c->head_size,
-                       .max_length = spec->schema->max_length + class_token,
-                       .causal = c->causal,
-                       .lengths = true,
-                       .bias = true,
-                       .distance_bias = (sq_bias_kind)c->position_bias,
-                       .bias_distance = c->bias_distance,
-                       .rotary = c->positions == ROTARY,
-                       .threads = spec->threads,
-                       .seed = spec->seed },
-        .feed_forward = c->feed_forward ? c->feed_forward : 4 * c->width,
-        .activation = c->activation == 0 ? SQ_GELU : SQ_RELU,
-        .pre_norm = c->norm == PRE,
-        .dropout = (float)c->dropout,
-        .eps = 1e-5f,
-    };
-    if (!spec->mechanism) return sq__fail(error, SQ_INVALID, "an encoder needs an attention mechanism");
-    if (c->causal && class_token)
-        return sq__fail(error, SQ_UNSUPPORTED,
-                        "a causal encoder cannot pool by a class token, which stands first and would see nothing; pool by last or mean");
-    model->layers = sq__alloc_array((size_t)c->layers, sizeof *model->layers);
-    if (!model->layers) return sq__no_memory(error);
+    const int class_token = c->pooling == SQ_BY_CLASS;
+    const sq_backbone_spec of = { .model = c, .max_length = spec->schema->max_length + class_token, .classes = spec->schema->class_count,
+                                  .mechanism = spec->name, .options = spec->options, .option_count = spec->option_count,
+                                  .threads = spec->threads, .seed = spec->seed, .set = &model->parameters, .layout = &model->layout };
     if (class_token)
         SQ_TRY(sq__parameters_add(&model->parameters, &(sq_parameter_spec){ .prefix = "embedding", .name = "class", .rank = 1, .shape = { c->width },
                                   .initial = SQ_INITIAL_NORMAL, .scale = (float)(1 / sqrt((double)c->width)) }, &model->class_token, error));
-    for (int i = 0; i < c->layers; i++) {
-        char prefix[32];
-        snprintf(prefix, sizeof prefix, "encoder.%d", i);
-        model->layer_count = i + 1;
-        layer.attention.layer = i;
-        SQ_TRY(sq__transformer_layer_create(&model->layers[i], &model->parameters, prefix, &layer, i ? &model->layers[0] : NULL, share, error));
+    SQ_TRY(read_options(model, kind, spec, error));
+    sq_status status = kind->create(&model->backbone, &of, model->options, error);
+    if (model->backbone) {
+        model->backbone->kind = kind;
+        model->backbone->can |= kind->can;
     }
-    if (c->norm == PRE) SQ_TRY(sq__norm_create(&model->final_norm, &model->parameters, "encoder.norm", c->width, layer.eps, error));
-    if (c->pooling != BY_ATTENTION) return SQ_OK;
+    return status;
+}
+
+static sq_status create_pool(sq_model *model, const sq_model_spec *spec, sq_error *error)
+{
+    const sq_model_config *c = &model->config;
+    const int64_t width = model->backbone->row_width;
+    if (c->pooling == SQ_BY_MEAN && model->backbone->can & SQ_MODEL_STREAMS)
+        return sq__carry_add(&model->layout, "pool", "sum", 1, &width, &model->mean_slot, error);
+    if (c->pooling != SQ_BY_ATTENTION) return SQ_OK;
     return sq__pma_create(&model->pool, &model->parameters, "pool", 1,
-                          &(sq_mab_config){ .key_width = c->width, .width = c->width, .heads = c->heads, .max_keys = spec->schema->max_length,
-                                            .norm = true, .lengths = true, .activation = layer.activation, .threads = spec->threads }, error);
+                          &(sq_mab_config){ .key_width = width, .width = width, .heads = c->heads, .max_keys = spec->schema->max_length,
+                                            .norm = true, .lengths = true, .activation = c->activation == 0 ? SQ_GELU : SQ_RELU,
+                                            .threads = spec->threads }, error);
 }
 
 /* Small, so that training begins with nearly equal probabilities. Against Glorot's bound, over 8 seeds on 983 bank accounts: ROC-AUC
  * 0.918 for 0.898 (softmax) and 0.924 for 0.912 (gru), log-loss 0.19 for 0.27 and 0.17 for 0.20. */
 static sq_status create_head(sq_model *model, int64_t classes, sq_error *error)
 {
-    sq_parameter_spec weight = { .prefix = "head", .name = "weight", .rank = 2, .shape = { classes, model->config.width },
+    sq_parameter_spec weight = { .prefix = "head", .name = "weight", .rank = 2, .shape = { classes, model->backbone->row_width },
                                  .initial = SQ_INITIAL_NORMAL, .scale = 0.02f, .decay = true };
     model->head = (sq_linear){ &model->parameters, -1, -1 };
     SQ_TRY(sq__parameters_add(&model->parameters, &weight, &model->head.weight, error));
@@ -133,15 +116,14 @@ static sq_status create_head(sq_model *model, int64_t classes, sq_error *error)
 static sq_status create(sq_model *model, const sq_model_spec *spec, sq_error *error)
 {
     const sq_model_config *c = &model->config;
-    const bool recurrent = c->kind == GRU, embedded = !recurrent && c->positions != ROTARY;
+    const sq_backbone_kind *kind = NULL;
+    SQ_TRY(find_kind(spec->name, &kind, error));
+    SQ_TRY(check_pooling(model, kind, spec->name, error));
     if (spec->schema->class_count < 2) return sq__fail(error, SQ_INVALID, "the data has %d classes; expected at least 2", spec->schema->class_count);
-    SQ_TRY(sq__events_create(&model->events, &model->parameters, spec->schema, c->width, embedded ? (sq_positions)c->positions : SQ_POSITIONS_NONE,
-                             (float)c->embedding_dropout, error));
-    if (recurrent)
-        SQ_TRY(sq__gru_create(
-            &model->gru, &model->parameters, "gru",
-            &(sq_gru_config){ .layers = (int)c->layers, .input = c->width, .hidden = c->width, .dropout = (float)c->dropout }, error));
-    else SQ_TRY(create_encoder(model, spec, error));
+    SQ_TRY(sq__events_create(&model->events, &model->parameters, spec->schema, c->width,
+                             kind->can & SQ_MODEL_POSITIONS ? (sq_positions)c->positions : SQ_POSITIONS_NONE, (float)c->embedding_dropout, error));
+    SQ_TRY(create_backbone(model, kind, spec, error));
+    SQ_TRY(create_pool(model, spec, error));
     return create_head(model, spec->schema->class_count, error);
 }
 
@@ -152,8 +134,10 @@ sq_status sq__model_create(sq_model **model, const sq_model_config *config, cons
     if (!made) return sq__no_memory(error);
     made->config = *config;
     made->parameters.seed = spec->seed;
-    made->class_token = -1;
+    made->class_token = made->mean_slot = -1;
     sq_status status = create(made, spec, error);
+    sq__free(made->options);
+    made->options = NULL;
     if (status != SQ_OK) sq__model_destroy(&made);
     *model = made;
     return status;
@@ -163,11 +147,10 @@ void sq__model_destroy(sq_model **model)
 {
     if (!model || !*model) return;
     sq_model *m = *model;
-    for (int i = 0; i < m->layer_count; i++) sq__transformer_layer_clear(&m->layers[i]);
-    sq__free(m->layers);
+    if (m->backbone) m->backbone->kind->destroy(m->backbone);
     sq__pma_clear(&m->pool);
-    sq__gru_clear(&m->gru);
     sq__events_clear(&m->events);
+    sq__carry_layout_clear(&m->layout);
     sq__parameters_clear(&m->parameters);
     sq__free(m);
     *model = NULL;
@@ -198,8 +181,7 @@ void sq__model_zero_gradients(sq_model *model)
 
 sq_status sq__model_redraw(sq_model *model, uint64_t draw)
 {
-    for (int i = 0; i < model->layer_count; i++) SQ_TRY(sq__attention_block_redraw(&model->layers[i].attention, draw, NULL));
-    return SQ_OK;
+    return model->backbone->kind->redraw ? model->backbone->kind->redraw(model->backbone, draw, NULL) : SQ_OK;
 }
 
 /* ---- forward ---- */
@@ -212,41 +194,71 @@ static const int32_t *lengths_with_token(sq_tape *tape, const sq_batch *batch)
     return lengths;
 }
 
-static sq_var *encode(const sq_model *model, sq_tape *tape, sq_scope scope, const sq_batch *batch, sq_var *x, sq_var **auxiliary)
+/* The backbone's rows. */
+static sq_var *run(const sq_model *model, sq_tape *tape, const sq_batch *batch, sq_backbone_call *call)
 {
-    static const sq_pooling by[] = { [BY_MEAN] = SQ_POOL_MEAN, [BY_LAST] = SQ_POOL_LAST, [BY_CLASS] = SQ_POOL_CLASS };
-    const int32_t *lengths = batch->lengths;
+    call->x = sq__events_run(&model->events, tape, batch);
+    call->lengths = batch->lengths;
     if (model->class_token >= 0) {
-        x = sq__prepend(tape, sq__parameters_var(&model->parameters, model->class_token, tape), x);
-        lengths = lengths_with_token(tape, batch);
+        call->x = sq__prepend(tape, sq__parameters_var(&model->parameters, model->class_token, tape), call->x);
+        call->lengths = lengths_with_token(tape, batch);
     }
-    for (int i = 0; i < model->layer_count; i++) {
-        x = sq__transformer_layer_run(&model->layers[i], tape, &(sq_transformer_inputs){ .x = x, .lengths = lengths, .auxiliary = auxiliary });
-        sq__scope_end(tape, scope, x, auxiliary ? *auxiliary : NULL);   /* lets the rows before this layer go, too */
-    }
-    if (model->config.norm == PRE) x = sq__norm_run(&model->final_norm, tape, x);
-    if (model->config.pooling == BY_ATTENTION) {
-        sq_var *pooled = sq__pma_run(&model->pool, tape, x, lengths);
-        return pooled ? sq__reshape(tape, pooled, 2, (const int64_t[]){ batch->B, model->config.width }) : NULL;
-    }
-    return sq__pool(tape, x, lengths, by[model->config.pooling]);
+    return call->x && call->lengths ? model->backbone->kind->run(model->backbone, tape, call) : NULL;
 }
 
-static sq_var *recur(const sq_model *model, sq_tape *tape, const sq_batch *batch, sq_var *x)
+static sq_var *pool(const sq_model *model, sq_tape *tape, sq_var *rows, const sq_backbone_call *call)
 {
-    sq_var **last = sq__tape_memory(tape, (size_t)model->gru.layers * sizeof *last);
-    if (!last) return NULL;
-    sq__gru_run(&model->gru, tape, x, batch->lengths, NULL, last);
-    return last[model->gru.layers - 1];
+    static const sq_pooling by[] = { [SQ_BY_MEAN] = SQ_POOL_MEAN, [SQ_BY_LAST] = SQ_POOL_LAST, [SQ_BY_CLASS] = SQ_POOL_CLASS };
+    if (!rows) return NULL;
+    const int32_t *lengths = model->backbone->can & SQ_MODEL_UNALIGNED ? call->row_lengths : call->lengths;
+    if (model->config.pooling != SQ_BY_ATTENTION) return sq__pool(tape, rows, lengths, by[model->config.pooling]);
+    sq_var *pooled = sq__pma_run(&model->pool, tape, rows, lengths);
+    return pooled ? sq__reshape(tape, pooled, 2, (const int64_t[]){ pooled->shape[0], pooled->shape[2] }) : NULL;
 }
 
 sq_var *sq__model_forward(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_var **auxiliary)
 {
-    sq_scope scope = sq__scope_begin(tape);
+    sq_backbone_call call = { .auxiliary = auxiliary, .scope = sq__scope_begin(tape) };
     if (auxiliary) *auxiliary = NULL;
-    sq_var *x = sq__events_run(&model->events, tape, batch);
-    x = model->config.kind == GRU ? recur(model, tape, batch, x) : encode(model, tape, scope, batch, x, auxiliary);
-    sq_var *logits = sq__linear_run(&model->head, tape, x);
-    sq__scope_end(tape, scope, logits, auxiliary ? *auxiliary : NULL);
+    sq_var *rows = run(model, tape, batch, &call);
+    sq_var *logits = sq__linear_run(&model->head, tape, pool(model, tape, rows, &call));
+    sq__scope_end(tape, call.scope, logits, auxiliary ? *auxiliary : NULL);
+    return logits;
+}
+
+/* ---- streams ---- */
+
+bool sq__model_streams(const sq_model *model)
+{
+    return model->backbone->can & SQ_MODEL_STREAMS && (model->config.pooling == SQ_BY_LAST || model->config.pooling == SQ_BY_MEAN);
+}
+
+const sq_carry_layout *sq__model_layout(const sq_model *model) { return &model->layout; }
+
+/* Each row becomes the mean of all rows of its stream up to it. */
+static sq_var *means_so_far(const sq_model *model, sq_tape *tape, sq_var *rows, const sq_batch *batch, sq_carry *carry)
+{
+    const int64_t T = rows->shape[1], E = rows->shape[2];
+    float *means = sq__tape_memory(tape, (size_t)rows->count * sizeof *means);
+    for (int64_t b = 0; means && b < batch->B; b++) {
+        float *sum = carry->values[model->mean_slot] + b * E;
+        memset(means + b * T * E, 0, (size_t)(T * E) * sizeof *means);
+        for (int64_t t = 0; t < batch->lengths[b]; t++)
+            for (int64_t e = 0; e < E; e++) {
+                sum[e] += rows->value[(b * T + t) * E + e];
+                means[(b * T + t) * E + e] = sum[e] / (float)(carry->seen[b] + t + 1);
+            }
+    }
+    return means ? sq__tape_input(tape, 3, rows->shape, means, false) : NULL;
+}
+
+sq_var *sq__model_stream(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_carry *carry)
+{
+    sq_backbone_call call = { .carry = carry, .scope = sq__scope_begin(tape) };
+    sq_var *rows = run(model, tape, batch, &call);
+    if (rows && model->config.pooling == SQ_BY_MEAN) rows = means_so_far(model, tape, rows, batch, carry);
+    sq_var *logits = sq__linear_run(&model->head, tape, rows);
+    sq__scope_end(tape, call.scope, logits, NULL);
+    for (int64_t b = 0; logits && b < batch->B; b++) carry->seen[b] += batch->lengths[b];
     return logits;
 }

@@ -4,19 +4,9 @@
 #include "task/task.h"
 #include "train/description.h"
 
-enum { MOST_NAMES = 256 };
-
 sq_status sq__task_mechanism_check(const char *mechanism, sq_error *error)
 {
-    const char *names[MOST_NAMES];
-    char near[128];
-    int count = 0;
-    for (const sq_attention_kind *const *kind = sq__attention_kinds(); *kind && count < MOST_NAMES - 2; kind++) names[count++] = (*kind)->name;
-    names[count++] = sq__mechanism_gru;
-    names[count++] = sq__mechanism_logistic;
-    for (int i = 0; i < count; i++)
-        if (strcmp(names[i], mechanism) == 0) return SQ_OK;
-    return sq__fail(error, SQ_NOT_FOUND, "no mechanism or baseline '%s'%s", mechanism, sq__did_you_mean(mechanism, names, count, near, sizeof near));
+    return sq__model_name_check(mechanism, sq__mechanism_logistic, error);
 }
 
 typedef char value_text[SQ_TEXT_FIELD_SIZE];

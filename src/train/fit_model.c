@@ -16,11 +16,8 @@
 static sq_status make_model(sq_fitting *fitting, sq_error *error)
 {
     const sq_train_job *job = fitting->job;
-    sq_model_config config = job->model;
-    const bool gru = strcmp(job->mechanism, sq__mechanism_gru) == 0;
-    SQ_TRY(sq__fields_set(sq__model_fields, &config, "model", "kind", gru ? "gru" : "encoder", error));
-    const sq_model_spec spec = { job->dataset->schema, gru ? NULL : job->mechanism, job->options, job->option_count, job->seed, fitting->fit->threads };
-    return sq__model_create(&fitting->model, &config, &spec, error);
+    const sq_model_spec spec = { job->dataset->schema, job->mechanism, job->options, job->option_count, job->seed, fitting->fit->threads };
+    return sq__model_create(&fitting->model, &job->model, &spec, error);
 }
 
 /* n / (C n_c): every class then has the same weight in the loss. A class that training never shows has none. */

@@ -20,12 +20,9 @@ struct sq_scorer {
 static sq_status load_model(sq_scorer *scorer, const sq_safetensors *file, const char *path, const sq_schema *schema, sq_error *error)
 {
     const sq_model_description *is = &scorer->description;
-    const bool gru = strcmp(is->mechanism, sq__mechanism_gru) == 0;
-    const sq_model_spec spec = { schema, gru ? NULL : is->mechanism, is->options, is->option_count, is->seed, scorer->threads };
-    sq_model_config config = is->model;
+    const sq_model_spec spec = { schema, is->mechanism, is->options, is->option_count, is->seed, scorer->threads };
     int count;
-    SQ_TRY(sq__fields_set(sq__model_fields, &config, path, "kind", gru ? "gru" : "encoder", error));
-    SQ_TRY(sq__model_create(&scorer->model, &config, &spec, error));
+    SQ_TRY(sq__model_create(&scorer->model, &is->model, &spec, error));
     sq_parameter *parameters = sq__model_parameters(scorer->model, &count);
     SQ_TRY(sq__weights_read_all(file, path, parameters, count, error));
     scorer->tape = sq__tape_create(false);

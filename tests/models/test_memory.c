@@ -37,7 +37,7 @@ static size_t peak_of(int64_t B, int64_t n, bool train)
     make_sized(&s, B, n);
     sq__fields_defaults(sq__model_fields, &config);
     assert_ok(
-        sq__model_create(&model, &config, &(sq_model_spec){ .schema = &s.schema, .mechanism = "softmax", .seed = 1, .threads = 1 }, &error),
+        sq__model_create(&model, &config, &(sq_model_spec){ .schema = &s.schema, .name = "softmax", .seed = 1, .threads = 1 }, &error),
         &error);
     const size_t before = sq_memory_current();
     sq_memory_reset_peak();
@@ -79,6 +79,7 @@ static void inference(void **state)
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
+    static const char *const names[3] = { "softmax", "linformer", "gru" };
     const int32_t lengths[3] = { 5, 2, 4 };
     const size_t before = sq_memory_current();
     sq_error error;
@@ -90,13 +91,12 @@ static void every_allocation_may_fail(void **state)
             sq_model_config config = toy_config();
             sq_model *model = NULL;
             sq_tape *tape = NULL;
-            config.kind = kind == 2;
-            config.pooling = kind == 1 ? 2 : 0;
+            config.pooling = kind == 1 ? SQ_BY_CLASS : SQ_BY_AUTO;
             config.dropout = 0.1;
             sq__alloc_fail_after(n);
             sq_status status = sq__model_create(
                 &model, &config,
-                &(sq_model_spec){ .schema = &toy_schema, .mechanism = kind ? "linformer" : "softmax", .seed = 1, .threads = 1 }, &error);
+                &(sq_model_spec){ .schema = &toy_schema, .name = names[kind], .seed = 1, .threads = 1 }, &error);
             if (status == SQ_OK && !(tape = sq__tape_create(true))) status = SQ_NO_MEMORY;
             if (status == SQ_OK) {
                 sq__tape_mode(tape, true, 1, 1);

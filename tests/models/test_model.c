@@ -6,16 +6,16 @@
 enum { CLASSES = 3 };
 static const int32_t lengths[4] = { 9, 4, 7, 1 };
 
-typedef struct variant { const char *name, *mechanism; sq_option option; int kind, norm, pooling, positions, activation, bias; bool causal; int64_t head_size; } variant;
+typedef struct variant { const char *name, *mechanism; sq_option option; int norm, pooling, positions, activation, bias; bool causal; int64_t head_size; } variant;
 
 static const variant variants[] = {
     { .name = "pre, mean", .mechanism = "softmax" },
-    { .name = "post, last, causal", .mechanism = "softmax", .norm = 1, .pooling = 1, .causal = true, .activation = 1 },
-    { .name = "attention pooling", .mechanism = "softmax", .pooling = 3 },
-    { .name = "attention pooling, causal", .mechanism = "aft", .pooling = 3, .causal = true },
-    { .name = "class token, sinusoidal", .mechanism = "softmax", .pooling = 2, .positions = 1 },
+    { .name = "post, last, causal", .mechanism = "softmax", .norm = 1, .pooling = SQ_BY_LAST, .causal = true, .activation = 1 },
+    { .name = "attention pooling", .mechanism = "softmax", .pooling = SQ_BY_ATTENTION },
+    { .name = "attention pooling, causal", .mechanism = "aft", .pooling = SQ_BY_ATTENTION, .causal = true },
+    { .name = "class token, sinusoidal", .mechanism = "softmax", .pooling = SQ_BY_CLASS, .positions = 1 },
     { .name = "no positions", .mechanism = "softmax", .positions = 2 },
-    { .name = "rotary, class token", .mechanism = "softmax", .positions = 3, .pooling = 2 },
+    { .name = "rotary, class token", .mechanism = "softmax", .positions = 3, .pooling = SQ_BY_CLASS },
     { .name = "axial positions", .mechanism = "softmax", .positions = 4 },
     { .name = "alibi, causal", .mechanism = "softmax", .positions = 2, .bias = 1, .causal = true },
     { .name = "relative bias", .mechanism = "softmax", .positions = 2, .bias = 2 },
@@ -28,14 +28,13 @@ static const variant variants[] = {
     { .name = "set-transformer", .mechanism = "set-transformer", .option = { "latents", "4" } },
     { .name = "axial attention, layers in turn", .mechanism = "axial" },
     { .name = "longnet, causal", .mechanism = "longnet", .option = { "dilations", "1,2,4,8" }, .causal = true },
-    { .name = "gru", .kind = 1 },
+    { .name = "gru", .mechanism = "gru" },
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
 static sq_model_config config_of(const variant *v)
 {
     sq_model_config config = toy_config();
-    config.kind = v->kind;
     config.norm = v->norm;
     config.head_size = v->head_size;
     config.pooling = v->pooling;
@@ -174,7 +173,7 @@ static void names_and_shapes(void **state)
 {
     (void)state;
     sq_model_config config = toy_config();
-    config.pooling = 2;
+    config.pooling = SQ_BY_CLASS;
     sq_model *model = toy_model(&config, "softmax", 5);
     static const struct { const char *name; int64_t rows, columns; bool decay;
     } expected[] = {
@@ -206,7 +205,7 @@ static void tensors_of_the_mechanism(void **state)
     assert_ok(sq__model_create(
                   &model, &config,
                   &(sq_model_spec){
-                      .schema = &toy_schema, .mechanism = "linformer", .options = options, .option_count = 2, .seed = 1, .threads = 1 },
+                      .schema = &toy_schema, .name = "linformer", .options = options, .option_count = 2, .seed = 1, .threads = 1 },
                   &error),
               &error);
     sq_parameter *parameters = sq__model_parameters(model, &count);
@@ -245,7 +244,7 @@ static void refused(const sq_model_config *config, const char *mechanism, const 
     sq_model *model;
     sq_error error = { 0 };
     assert_int_not_equal(
-        sq__model_create(&model, config, &(sq_model_spec){ .schema = schema, .mechanism = mechanism, .seed = 1, .threads = 1 }, &error),
+        sq__model_create(&model, config, &(sq_model_spec){ .schema = schema, .name = mechanism, .seed = 1, .threads = 1 }, &error),
         SQ_OK);
     assert_null(model);
     assert_contains(error.message, part);
@@ -259,7 +258,7 @@ static void what_cannot_be(void **state)
     refused(&config, "sotfmax", &toy_schema, "did you mean 'softmax'");
     config.causal = true;
     refused(&config, "linformer", &toy_schema, "linformer cannot do 'causal'");
-    config.pooling = 2;
+    config.pooling = SQ_BY_CLASS;
     refused(&config, "softmax", &toy_schema, "class token");
     config = toy_config();
     config.positions = 3;

@@ -63,7 +63,7 @@ static inline sq_model *toy_model_with(const sq_model_config *config, const char
 {
     sq_model *model;
     sq_error error;
-    const sq_model_spec spec = { .schema = &toy_schema, .mechanism = mechanism, .options = option, .option_count = option ? 1 : 0, .seed = seed,
+    const sq_model_spec spec = { .schema = &toy_schema, .name = mechanism, .options = option, .option_count = option ? 1 : 0, .seed = seed,
                                  .threads = 1 };
     assert_ok(sq__model_create(&model, config, &spec, &error), &error);
     return model;

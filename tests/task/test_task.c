@@ -73,7 +73,7 @@ static void refused_files(void **state)
         { "data: {files: e.csv}\nmodl: {width: 3}\n", "task.yaml:2:1: unknown key 'modl'; did you mean 'model'?", SQ_NOT_FOUND },
         { "model: {width: 3}\n", "task.yaml:1:1: has no section 'data'", SQ_INVALID },
         { "data: {files: e.csv, id: a, categorical: [x], target: {column: y}}\ntrain:\n  epoch: 3\n", "task.yaml:3:3: train has no option 'epoch'; did you mean 'epochs'?", SQ_NOT_FOUND },
-        { "data: {files: e.csv, id: a, categorical: [x], target: {column: y}}\nattention: {perfomer: {features: 3}}\n", "task.yaml:2:13: no mechanism or baseline 'perfomer'; did you mean 'performer'?", SQ_NOT_FOUND },
+        { "data: {files: e.csv, id: a, categorical: [x], target: {column: y}}\nattention: {perfomer: {features: 3}}\n", "task.yaml:2:13: no mechanism or model 'perfomer'; did you mean 'performer'?", SQ_NOT_FOUND },
         { "data: {files: e.csv, id: a, categorical: [x], target: {column: y}}\nattention: {performer: {features: -3}}\n", "task.yaml:2:35: performer: features is -3", SQ_INVALID },
         { "data: {files: e.csv, id: a, categorical: [x], target: {column: y}}\ncompare: {mechanisms: [softmx]}\n", "task.yaml:2:10: no mechanism 'softmx'; did you mean 'softmax'?", SQ_NOT_FOUND },
         { "data: [\n", "task.yaml:", SQ_FORMAT },

@@ -1,0 +1,23 @@
+#include <string.h>
+
+#include "models/backbone.h"
+
+/* X(symbol): sq__backbone_symbol, defined in its kind's file */
+#define SQ_BACKBONES(X) X(gru)
+
+#define DECLARE(symbol) extern const sq_backbone_kind sq__backbone_##symbol;
+SQ_BACKBONES(DECLARE)
+#undef DECLARE
+
+#define ENTRY(symbol) &sq__backbone_##symbol,
+static const sq_backbone_kind *const kinds[] = { SQ_BACKBONES(ENTRY) NULL };
+#undef ENTRY
+
+const sq_backbone_kind *const *sq__backbone_kinds(void) { return kinds; }
+
+const sq_backbone_kind *sq__backbone_kind(const char *name)
+{
+    for (const sq_backbone_kind *const *kind = kinds; *kind; kind++)
+        if (strcmp((*kind)->name, name) == 0) return *kind;
+    return NULL;
+}

@@ -1,0 +1,111 @@
+/* A Transformer encoder over any mechanism of the registry: blocks, then (pre-norm) a last norm.
+ * Parameters: encoder.I.attention.{query_key_value,output}.{weight,bias}, encoder.I.attention.mechanism.NAME (nn/attention_block.h),
+ * encoder.I.feed_forward.{in,out}.{weight,bias}, encoder.I.{attention_norm,feed_forward_norm}.{weight,bias} (nn/transformer.h),
+ * encoder.norm.{weight,bias}. */
+#include <string.h>
+
+#include "models/backbone.h"
+#include "models/events.h"
+#include "nn/transformer.h"
+
+typedef struct encoder {
+    sq_backbone base;
+    int count;                         /* of layers that were begun */
+    sq_transformer_layer *layers;
+    bool pre_norm;
+    sq_norm final_norm;
+} encoder;
+
+/* Whether all layers use the first one's tensors: the option `sharing` of the mechanism (Linformer) says so. */
+static bool layers_share_tensors(const sq_backbone_spec *spec)
+{
+    bool shared = false;
+    int mechanism = sq_mechanism_find(spec->mechanism);
+    sq_option_info info;
+    for (int i = 0; mechanism >= 0 && sq_mechanism_option(mechanism, i, &info) == SQ_OK; i++)
+        if (strcmp(info.name, "sharing") == 0) shared = strcmp(info.default_text, "layerwise") == 0;
+    for (int i = 0; i < spec->option_count; i++)
+        if (strcmp(spec->options[i].key, "sharing") == 0) shared = strcmp(spec->options[i].value, "layerwise") == 0;
+    return shared;
+}
+
+static sq_transformer_config layer_config(const sq_backbone_spec *spec)
+{
+    const sq_model_config *c = spec->model;
+    return (sq_transformer_config){
+        .attention = { .mechanism = spec->mechanism,
+                       .options = spec->options,
+                       .option_count = spec->option_count,
+                       .width = c->width,
+                       .heads = c->heads,
+                       .head_size = c->head_size,
+                       .max_length = spec->max_length,
+                       .causal = c->causal,
+                       .lengths = true,
+                       .bias = true,
+                       .distance_bias = (sq_bias_kind)c->position_bias,
+                       .bias_distance = c->bias_distance,
+                       .rotary = c->positions == SQ_POSITIONS_ROTARY,
+                       .threads = spec->threads,
+                       .seed = spec->seed },
+        .feed_forward = c->feed_forward ? c->feed_forward : 4 * c->width,
+        .activation = c->activation == 0 ? SQ_GELU : SQ_RELU,
+        .pre_norm = c->norm == SQ_NORM_PRE,
+        .dropout = (float)c->dropout,
+        .eps = 1e-5f,
+    };
+}
+
+static sq_status create(sq_backbone **backbone, const sq_backbone_spec *spec, const void *config, sq_error *error)
+{
+    (void)config;
+    const sq_model_config *c = spec->model;
+    const bool share = layers_share_tensors(spec);
+    sq_transformer_config layer = layer_config(spec);
+    encoder *e = sq__alloc_zero(sizeof *e);
+    if (!e) return sq__no_memory(error);
+    *backbone = &e->base;
+    e->base.row_width = c->width;
+    e->pre_norm = layer.pre_norm;
+    e->layers = sq__alloc_array((size_t)c->layers, sizeof *e->layers);
+    if (!e->layers) return sq__no_memory(error);
+    for (int i = 0; i < c->layers; i++) {
+        char prefix[32];
+        snprintf(prefix, sizeof prefix, "encoder.%d", i);
+        e->count = i + 1;
+        layer.attention.layer = i;
+        SQ_TRY(sq__transformer_layer_create(&e->layers[i], spec->set, prefix, &layer, i ? &e->layers[0] : NULL, share, error));
+    }
+    return e->pre_norm ? sq__norm_create(&e->final_norm, spec->set, "encoder.norm", c->width, layer.eps, error) : SQ_OK;
+}
+
+static void destroy(sq_backbone *backbone)
+{
+    encoder *e = (encoder *)backbone;
+    for (int i = 0; i < e->count; i++) sq__transformer_layer_clear(&e->layers[i]);
+    sq__free(e->layers);
+    sq__free(e);
+}
+
+static sq_var *run(const sq_backbone *backbone, sq_tape *tape, sq_backbone_call *call)
+{
+    const encoder *e = (const encoder *)backbone;
+    sq_var *x = call->x;
+    for (int i = 0; i < e->count; i++) {
+        x = sq__transformer_layer_run(&e->layers[i], tape, &(sq_transformer_inputs){ .x = x, .lengths = call->lengths, .auxiliary = call->auxiliary });
+        sq__scope_end(tape, call->scope, x, call->auxiliary ? *call->auxiliary : NULL);
+    }
+    return e->pre_norm ? sq__norm_run(&e->final_norm, tape, x) : x;
+}
+
+static sq_status redraw(sq_backbone *backbone, uint64_t draw, sq_error *error)
+{
+    encoder *e = (encoder *)backbone;
+    for (int i = 0; i < e->count; i++) SQ_TRY(sq__attention_block_redraw(&e->layers[i].attention, draw, error));
+    return SQ_OK;
+}
+
+const sq_backbone_kind sq__backbone_encoder = {
+    .name = "encoder", .title = "Transformer encoder", .paper = "arXiv:1706.03762", .cost = "its attention's", .can = SQ_MODEL_POSITIONS,
+    .create = create, .destroy = destroy, .run = run, .redraw = redraw,
+};

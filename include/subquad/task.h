@@ -39,9 +39,16 @@ typedef struct sq_progress {
 } sq_progress;
 typedef void (*sq_progress_fn)(void *user, const sq_progress *progress);
 
-/* ---- train ---- */
+/* ---- targets ---- */
 
-#define SQ_MAX_CLASSES 64
+/* What is asked of a model: a class or a number per client; a class or binary columns per event, at the events that ask for it. */
+typedef enum sq_target_kind { SQ_TARGET_CLASS, SQ_TARGET_NUMBER, SQ_TARGET_EVENT_CLASS, SQ_TARGET_EVENT_BITS } sq_target_kind;
+
+#define SQ_MAX_CLASSES 64             /* of a client; of events: */
+#define SQ_MAX_EVENT_CLASSES 65536
+#define SQ_MAX_BITS 256
+
+/* ---- train ---- */
 
 typedef struct sq_quality {
     double accuracy, auc, f1, log_loss;   /* auc and f1: of class 1 when there are two classes, else macro average, one against rest */

@@ -1,5 +1,6 @@
 #include "data/batch.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,7 +86,10 @@ sq_status sq__batcher_create(sq_batcher **batcher, const sq_dataset *dataset, sq
     batch->categories = sq__alloc_array((size_t)batch->category_count, sizeof *batch->categories);
     batch->lengths = sq__alloc_array((size_t)fresh->size, sizeof *batch->lengths);
     batch->labels = sq__alloc_array((size_t)fresh->size, sizeof *batch->labels);
-    if (fresh->order && fresh->place && batch->categories && batch->lengths && batch->labels) {
+    const bool numbers = dataset->schema->target == SQ_TARGET_NUMBER;
+    batch->bit_count = dataset->schema->bit_count;
+    batch->targets = numbers ? sq__alloc_array((size_t)fresh->size, sizeof *batch->targets) : NULL;
+    if ((!numbers || batch->targets) && fresh->order && fresh->place && batch->categories && batch->lengths && batch->labels) {
         *batcher = fresh;
         return SQ_OK;
     }
@@ -102,6 +106,9 @@ void sq__batcher_destroy(sq_batcher **batcher)
     sq__free(b->batch.numbers);
     sq__free(b->batch.lengths);
     sq__free(b->batch.labels);
+    sq__free(b->batch.targets);
+    sq__free(b->batch.event_labels);
+    sq__free(b->batch.event_bits);
     sq__free(b->order);
     sq__free(b->place);
     sq__free(b);
@@ -127,9 +134,35 @@ static sq_status make_room(sq_batcher *b, int64_t tokens, sq_error *error)
     }
     sq__free(batch->numbers);
     batch->numbers = sq__alloc_array((size_t)tokens * (size_t)batch->number_count, sizeof *batch->numbers);
+    sq__free(batch->event_labels);
+    sq__free(batch->event_bits);
+    batch->event_labels = NULL;
+    batch->event_bits = NULL;
+    if (b->dataset->event_label) good = (batch->event_labels = sq__alloc_array((size_t)tokens, sizeof *batch->event_labels)) && good;
+    if (b->dataset->event_bits)
+        good = (batch->event_bits = sq__alloc_array((size_t)tokens * (size_t)batch->bit_count, sizeof *batch->event_bits)) && good;
     if (!good || !batch->numbers) return sq__no_memory(error);
     b->room = tokens;
     return SQ_OK;
+}
+
+/* What is asked of an example. */
+static void fill_targets(const sq_dataset *d, sq_batch *batch, int64_t row, int64_t example)
+{
+    const int64_t T = batch->T, length = d->length[example], start = d->start[example];
+    const int K = batch->bit_count;
+    batch->labels[row] = d->label[example];
+    if (batch->targets) batch->targets[row] = (float)((d->number[example] - d->schema->target_mean) / d->schema->target_deviation);
+    if (batch->event_labels) {
+        int32_t *out = batch->event_labels + row * T;
+        memcpy(out, d->event_label + start, (size_t)length * sizeof *out);
+        for (int64_t t = length; t < T; t++) out[t] = SQ_NOT_ASKED;
+    }
+    if (batch->event_bits) {
+        float *out = batch->event_bits + row * T * K;
+        const uint8_t *bits = d->event_bits + start * K;
+        for (int64_t i = 0; i < T * K; i++) out[i] = i < length * K && bits[i] != SQ_BIT_NOT_ASKED ? (float)bits[i] : NAN;
+    }
 }
 
 static void fill_row(const sq_dataset *d, sq_batch *batch, int64_t row, int64_t example)
@@ -146,7 +179,7 @@ static void fill_row(const sq_dataset *d, sq_batch *batch, int64_t row, int64_t 
         for (int64_t t = 0; t < length; t++) numbers[t * batch->number_count + n] = d->numbers[n][start + t];
     memset(numbers + length * batch->number_count, 0, (size_t)((T - length) * batch->number_count) * sizeof *numbers);
     batch->lengths[row] = (int32_t)length;
-    batch->labels[row] = d->label[example];
+    fill_targets(d, batch, row, example);
     batch->tokens += length;
 }
 

@@ -10,6 +10,10 @@ typedef struct sq_batch {
     int32_t **categories;              /* [category_count][B*T]; -1 beyond a length */
     float *numbers;                    /* [B*T*number_count]; 0 beyond a length */
     int32_t *lengths, *labels;         /* [B] */
+    float *targets;                    /* NUMBER: [B], (number - mean) / deviation of training; else NULL */
+    int32_t *event_labels;             /* EVENT_CLASS: [B*T], SQ_NOT_ASKED where none is asked and beyond a length; else NULL */
+    int bit_count;
+    float *event_bits;                 /* EVENT_BITS: [B*T*bit_count] 0 or 1, NaN where none is asked and beyond a length; else NULL */
     int64_t *examples;                 /* [B] example numbers */
     int64_t tokens;                    /* sum of lengths */
 } sq_batch;

@@ -11,7 +11,8 @@
 static const char *const kinds[] = { "events", "text", NULL };
 static const char *const formats[] = { "auto", "csv", "tsv", "jsonl", "folders", NULL };
 static const char *const quotes[] = { "auto", "yes", "no", NULL };
-static const char *const keeps[] = { "auto", "latest", "first", NULL };
+static const char *const keeps[] = { "auto", "latest", "first", "pieces", NULL };
+static const char *const targets[] = { "class", "number", "event-class", "event-bits", NULL };   /* sq_target_kind */
 static const char *const broken[] = { "stop", "skip", NULL };
 static const char *const bys[] = { "stratified", "client", "time", "files", NULL };
 static const char *const transforms[] = { "standard", "log", "quantile", "none", NULL };
@@ -25,7 +26,7 @@ static const sq_field data_fields[] = {
     SQ_BOOL(C, header, "true", "the first line names the columns"),
     SQ_TEXT(C, id, "", "column of the client's id; may be left out for text"),
     SQ_INT(C, max_length, "1024", 1, 1 << 24, "longest sequence of an example"),
-    SQ_CHOICE(C, keep, "auto", keeps, "which part of a longer one is kept; auto: the latest events, the first bytes"),
+    SQ_CHOICE(C, keep, "auto", keeps, "which part of a longer one is kept; auto: the latest events, the first bytes; pieces: all of it, cut into several (auto for the next event of every event)"),
     SQ_CHOICE(C, on_broken_row, "stop", broken, "rows that cannot be used: stop with the first one's place, or skip and count them"),
     SQ_INT(C, limit, "0", 0, 1LL << 40, "most clients, for trying out; 0: all"),
     SQ_FIELDS_END
@@ -51,11 +52,12 @@ static const sq_field text_fields[] = {
     SQ_FIELDS_END
 };
 static const sq_field target_fields[] = {
-    SQ_TEXT(sq_data_target, column, "", "column of the class"),
+    SQ_CHOICE(sq_data_target, kind, "class", targets, "what is asked: a class or a number of each client; a class or binary columns of events"),
+    SQ_TEXT(sq_data_target, column, "", "column of the class or number; of event-class: empty where an event is not asked"),
     SQ_TEXT(sq_data_target, id, "", "column of the client's id in the label table; empty: as in the event table"),
-    SQ_BOOL(sq_data_target, next, "false", "the class is the column's value in the event after the window"),
-    SQ_INT(sq_data_target, stride, "1", 1, 1 << 24, "next: events between the ends of two windows of a client"),
-    SQ_INT(sq_data_target, history, "1", 1, 1 << 24, "next: least events in a window"),
+    SQ_BOOL(sq_data_target, next, "false", "the class is the column's value in the next event: after the window (class), or of every event (event-class; text: the next byte)"),
+    SQ_INT(sq_data_target, stride, "1", 1, 1 << 24, "class, next: events between the ends of two windows of a client"),
+    SQ_INT(sq_data_target, history, "1", 1, 1 << 24, "class, next: least events in a window"),
     SQ_FIELDS_END
 };
 static const sq_field split_fields[] = {
@@ -94,6 +96,7 @@ const sq_data_list sq__data_lists[] = {
     { "categorical", offsetof(sq_data_config, categorical), SQ_LIST_CATEGORICAL, "columns of words: names, or maps with the keys below" },
     { "numeric", offsetof(sq_data_config, numeric), SQ_LIST_NUMERIC, "columns of numbers: names, or maps with the keys below" },
     { "explode.into", offsetof(sq_data_config, explode.into), SQ_LIST_TEXTS, "names of an event's parts" },
+    { "target.columns", offsetof(sq_data_config, target.columns), SQ_LIST_TEXTS, "event-bits: columns of 0 and 1, all empty where an event is not asked" },
     { "target.file", offsetof(sq_data_config, target.file), SQ_LIST_FILES, "table of labels, joined by id; empty: the class is in the event table" },
     { "split.files.train", offsetof(sq_data_config, split.train_files), SQ_LIST_FILES, "by files: tables of the training split" },
     { "split.files.validation", offsetof(sq_data_config, split.validation_files), SQ_LIST_FILES, "tables of the validation split" },
@@ -185,18 +188,6 @@ static sq_status check_events(const sq_data_config *config, sq_error *error)
     return check_inputs(config, error);
 }
 
-static sq_status check_target(const sq_data_config *config, sq_error *error)
-{
-    const sq_data_target *target = &config->target;
-    if (!target->column[0]) return sq__fail(error, SQ_INVALID, "data: 'target.column' is missing; expected the column of the class");
-    if (!target->next) return SQ_OK;
-    if (config->kind == SQ_DATA_TEXT || target->file.count)
-        return sq__fail(error, SQ_INVALID, "data: target.next needs events and its column in the same table");
-    for (int i = 0; i < config->categorical_count; i++)
-        if (strcmp(config->categorical[i].column, target->column) == 0) return SQ_OK;
-    return sq__fail(error, SQ_INVALID, "data: target.next needs '%s' among the categorical columns", target->column);
-}
-
 sq_status sq__data_config_check(const sq_data_config *config, sq_error *error)
 {
     const sq_data_split *split = &config->split;
@@ -222,5 +213,5 @@ sq_status sq__data_config_check(const sq_data_config *config, sq_error *error)
             return sq__fail(error, SQ_INVALID, "data: 'text.column' is missing; expected the column of the text");
         if (split->by == SQ_BY_TIME) return sq__fail(error, SQ_INVALID, "data: split.by is 'time', but texts have none");
     }
-    return folders && !config->target.next ? SQ_OK : check_target(config, error);   /* a folder names its columns itself: seen when it is read */
+    return sq__data_target_check(config, folders, error);
 }

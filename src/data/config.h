@@ -19,9 +19,13 @@
  *     explode: {column: list, separator: ";", field_separator: "/", into: [a, b]}   # one row holds a list of events
  *     text: {column: review}
  *     target: {column: gender, file: labels.csv, id: client}    # file "": in the same table; id "": named as above
- *                                     # or {column: type, next: true, stride: 1, history: 1}: the next event's type as class
+ *                                     # kind: class | number: one per client
+ *                                     # or {column: type, next: true, stride: 1, history: 1}: the next event's type as class, a window an example
+ *                                     # or {kind: event-class, column: answer}: a class at every event whose cell is not empty
+ *                                     # or {kind: event-class, column: type, next: true}: at every event the next one's type (text: byte)
+ *                                     # or {kind: event-bits, columns: [a, b]}: 0 or 1 at every event whose cells are not empty
  *     max_length: 1024
- *     keep: auto                      # auto (events: latest, text: first) | latest | first
+ *     keep: auto                      # auto (events: latest, text: first) | latest | first | pieces (all of it, cut; targets per event)
  *     split: {by: stratified, validation: 0.1, test: 0.2, seed: 1, files: {train: [], validation: [], test: []}}
  *                                     # by: stratified | client | time | files
  *     on_broken_row: stop             # stop | skip
@@ -32,11 +36,12 @@
 
 #include "base/fields.h"
 #include "io/yaml.h"
+#include "subquad/task.h"
 
 typedef enum sq_data_kind { SQ_DATA_EVENTS, SQ_DATA_TEXT } sq_data_kind;
 typedef enum sq_data_format { SQ_FORMAT_AUTO, SQ_FORMAT_CSV, SQ_FORMAT_TSV, SQ_FORMAT_JSONL, SQ_FORMAT_FOLDERS } sq_data_format;
 typedef enum sq_data_quote { SQ_QUOTE_AUTO, SQ_QUOTE_YES, SQ_QUOTE_NO } sq_data_quote;
-typedef enum sq_data_keep { SQ_KEEP_AUTO, SQ_KEEP_LATEST, SQ_KEEP_FIRST } sq_data_keep;
+typedef enum sq_data_keep { SQ_KEEP_AUTO, SQ_KEEP_LATEST, SQ_KEEP_FIRST, SQ_KEEP_PIECES } sq_data_keep;
 typedef enum sq_data_by { SQ_BY_STRATIFIED, SQ_BY_CLIENT, SQ_BY_TIME, SQ_BY_FILES } sq_data_by;
 typedef enum sq_data_broken { SQ_BROKEN_STOP, SQ_BROKEN_SKIP } sq_data_broken;
 
@@ -51,10 +56,11 @@ typedef struct sq_data_explode {
 } sq_data_explode;
 typedef struct sq_data_text { char column[SQ_TEXT_FIELD_SIZE]; } sq_data_text;
 typedef struct sq_data_target {
+    int kind;                          /* sq_target_kind */
     char column[SQ_TEXT_FIELD_SIZE], id[SQ_TEXT_FIELD_SIZE];
-    sq_text_list file;
+    sq_text_list file, columns;        /* columns: of event-bits */
     bool next;
-    int64_t stride, history;           /* next: a window ends before every stride-th event, with at least `history` events in it */
+    int64_t stride, history;           /* class, next: a window ends before every stride-th event, with at least `history` events in it */
 } sq_data_target;
 typedef struct sq_data_split {
     int by;                            /* sq_data_by */
@@ -86,6 +92,9 @@ sq_status sq__data_config_load(sq_data_config **config, const sq_yaml_document *
                                sq_error *error);
 /* Is it complete and free of contradictions? Called by load and again by sq__dataset_load (after sets). */
 sq_status sq__data_config_check(const sq_data_config *config, sq_error *error);
+static inline bool sq__target_per_event(int kind) { return kind == SQ_TARGET_EVENT_CLASS || kind == SQ_TARGET_EVENT_BITS; }
+/* Whether sequences longer than max_length are cut into pieces that follow each other, so that every event is asked. */
+bool sq__data_in_pieces(const sq_data_config *config);
 /* path within the section: "max_length", "split.seed", "time.format", "files"; a list is given in YAML: "[a, b]". */
 sq_status sq__data_config_set(sq_data_config *config, const char *path, const char *value, sq_error *error);
 const char *sq__data_config_get(sq_data_config *config, const char *path);   /* NULL if unknown; valid until the next call */

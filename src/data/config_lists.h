@@ -18,6 +18,8 @@ const sq_data_list *sq__config_list(const char *path);
 const sq_field *sq__config_field(const sq_data_config *config, const char *path, void **owner);
 
 sq_status sq__data_config_create(sq_data_config **config, const char *folder, sq_error *error);
+/* folders: a folder of texts names its columns itself. */
+sq_status sq__data_target_check(const sq_data_config *config, bool folders, sq_error *error);
 void sq__text_list_clear(sq_text_list *list);
 
 #endif

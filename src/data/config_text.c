@@ -103,7 +103,10 @@ static void write_section(FILE *out, const sq_data_config *config, const char *p
         fprintf(out, "  %s: {", section->name);
         write_struct(out, section->fields, at_offset(config, section->offset));
         if (strcmp(section->name, "explode") == 0) write_named(out, config, "explode.into", ", into");
-        if (strcmp(section->name, "target") == 0) write_named(out, config, "target.file", ", file");
+        if (strcmp(section->name, "target") == 0) {
+            write_named(out, config, "target.file", ", file");
+            write_named(out, config, "target.columns", ", columns");
+        }
         if (strcmp(section->name, "split") == 0) {
             write_named(out, config, "split.files.train", ", files: {train");
             write_named(out, config, "split.files.validation", ", validation");

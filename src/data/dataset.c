@@ -16,11 +16,14 @@ sq_status sq__dataset_allocate(sq_dataset *dataset, int64_t examples, size_t id_
 {
     dataset->start = sq__alloc_array((size_t)examples, sizeof *dataset->start);
     dataset->length = sq__alloc_array((size_t)examples, sizeof *dataset->length);
+    const bool numbers = dataset->schema && dataset->schema->target == SQ_TARGET_NUMBER;
+    dataset->before = sq__alloc_array((size_t)examples, sizeof *dataset->before);
     dataset->label = sq__alloc_array((size_t)examples, sizeof *dataset->label);
+    if (numbers && !(dataset->number = sq__alloc_array((size_t)examples, sizeof *dataset->number))) return sq__no_memory(error);
     dataset->id = sq__alloc_array((size_t)examples, sizeof *dataset->id);
     dataset->id_texts = sq__alloc(id_bytes);
     dataset->examples = examples;
-    return dataset->start && dataset->length && dataset->label && dataset->id && dataset->id_texts ? SQ_OK : sq__no_memory(error);
+    return dataset->start && dataset->length && dataset->before && dataset->label && dataset->id && dataset->id_texts ? SQ_OK : sq__no_memory(error);
 }
 
 sq_status sq__dataset_set_splits(sq_dataset *dataset, const int8_t *split_of, sq_error *error)
@@ -40,7 +43,7 @@ sq_status sq__dataset_set_splits(sq_dataset *dataset, const int8_t *split_of, sq
 
 /* ---- classes ---- */
 
-sq_status sq__classes_used(sq_classes *classes, const sq_intern *texts, const bool *used, const char *target, int64_t clients, sq_error *error)
+sq_status sq__classes_used(sq_classes *classes, const sq_intern *texts, const bool *used, const sq_classes_wanted *wanted, sq_error *error)
 {
     int32_t count = sq__intern_count(texts), number;
     int32_t *order = NULL;
@@ -56,10 +59,10 @@ sq_status sq__classes_used(sq_classes *classes, const sq_intern *texts, const bo
         classes->class_of[i] = place < 0 ? -1 : order[place];
     }
     if (status == SQ_OK && classes->count == 1)
-        status = sq__fail(error, SQ_INVALID, "target '%s' has only one class, '%s', in %lld clients; expected two at least", target, classes->names[0],
-                          (long long)clients);
-    if (status == SQ_OK && classes->count > SQ_MAX_CLASSES)
-        status = sq__fail(error, SQ_INVALID, "target '%s' has %d classes; expected at most %d", target, classes->count, SQ_MAX_CLASSES);
+        status = sq__fail(error, SQ_INVALID, "target '%s' has only one class, '%s', in %lld %s; expected two at least", wanted->target,
+                          classes->names[0], (long long)wanted->count, wanted->what);
+    if (status == SQ_OK && classes->count > wanted->most)
+        status = sq__fail(error, SQ_INVALID, "target '%s' has %d classes; expected at most %d", wanted->target, classes->count, wanted->most);
     sq__intern_destroy(&kept);
     sq__free(order);
     if (status != SQ_OK) sq__classes_clear(classes);
@@ -126,7 +129,11 @@ void sq__dataset_destroy(sq_dataset **dataset)
     sq__free(d->bytes);
     sq__free(d->start);
     sq__free(d->length);
+    sq__free(d->before);
     sq__free(d->label);
+    sq__free(d->number);
+    sq__free(d->event_label);
+    sq__free(d->event_bits);
     sq__free(d->id);
     sq__free(d->id_texts);
     for (int s = 0; s < SQ_SPLIT_COUNT; s++) sq__free(d->split[s]);

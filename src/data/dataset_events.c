@@ -10,12 +10,15 @@ typedef struct building {
     const sq_data_config *config;
     const sq_schema *given;            /* of a trained model, or NULL */
     sq_raw_events *raw;
+    sq_target_kind target;
     int next;                          /* categorical column whose next value is the class; -1 */
+    bool windows_of_next, pieces;      /* of which a client gives several examples */
+    int64_t most;                      /* longest example */
     bool *use;                         /* [clients of the store] */
     int64_t *begin;                    /* [clients] first event in the flat arrays */
     int8_t *split;                     /* [clients] */
     sq_classes classes;
-    int64_t windows;
+    int64_t windows;                   /* examples */
 } building;
 
 static int32_t word_at(const building *b, const sq_client *client, int64_t event, int column)
@@ -33,10 +36,27 @@ static int64_t first_target(const building *b, const sq_client *client)
 
 /* ---- which clients ---- */
 
+/* Whether any event of a client asks. */
+static bool asks(const building *b, const sq_client *client)
+{
+    const sq_event_layout *layout = &b->raw->store.layout;
+    for (int64_t i = 0; i < client->count; i++) {
+        const int32_t first = sq__event_targets(layout, client->events + (size_t)i * layout->bytes)[0];
+        if (b->target == SQ_TARGET_EVENT_CLASS ? first >= 0 : first != 0) return true;
+    }
+    return false;
+}
+
 static bool usable(building *b, const sq_client *client)
 {
     if (client->dropped || client->count == 0) return false;
     if (b->given) return true;
+    if (sq__target_per_event(b->target)) {
+        const bool good = b->next >= 0 ? client->count > 1 : asks(b, client);
+        if (b->next >= 0) b->dataset->clients_too_short += !good;
+        else b->dataset->clients_without_label += !good;
+        return good;
+    }
     if (b->next < 0) return client->label >= 0;
     bool any = false;
     for (int64_t t = first_target(b, client); t >= 0 && t < client->count && !any; t += b->config->target.stride) any = word_at(b, client, t, b->next) >= 0;
@@ -55,8 +75,8 @@ static sq_status choose_clients(building *b, sq_error *error)
         if (!b->use[c]) continue;
         d->clients++;
         d->events += client->count;
-        int64_t from = b->next >= 0 && !b->given ? first_target(b, client) : -1;
-        if (from < 0) b->windows++;
+        int64_t from = b->windows_of_next && !b->given ? first_target(b, client) : -1;
+        if (from < 0) b->windows += b->pieces ? (client->count + b->most - 1) / b->most : 1;
         for (int64_t t = from; t >= 0 && t < client->count; t += b->config->target.stride) b->windows += word_at(b, client, t, b->next) >= 0;
     }
     if (d->clients) return SQ_OK;
@@ -70,17 +90,26 @@ static sq_status choose_clients(building *b, sq_error *error)
 /* With target.next every type that occurs is a class, whichever the stride makes targets of. */
 static sq_status find_classes(building *b, sq_error *error)
 {
+    const bool each = b->target == SQ_TARGET_EVENT_CLASS;
+    const sq_event_layout *layout = &b->raw->store.layout;
     const sq_intern *texts = b->next >= 0 ? b->raw->words[b->next] : b->raw->labels.texts;
+    const sq_classes_wanted wanted = { b->config->target.column, each ? "events" : "clients", each ? b->dataset->events : b->dataset->clients,
+                                       each ? SQ_MAX_EVENT_CLASSES : SQ_MAX_CLASSES };
+    if (b->target == SQ_TARGET_NUMBER || b->target == SQ_TARGET_EVENT_BITS || (each && b->next >= 0)) return SQ_OK;
     if (b->given) return sq__classes_match(texts, b->given->classes, b->given->class_count, &b->classes.class_of, error);
     bool *used = sq__alloc_array((size_t)sq__intern_count(texts), sizeof *used);
     if (!used) return sq__no_memory(error);
     for (int64_t c = 0; c < b->raw->store.count; c++) {
         const sq_client *client = &b->raw->store.clients[c];
-        if (b->use[c] && b->next < 0) used[client->label] = true;
+        if (b->use[c] && b->next < 0 && !each) used[client->label] = true;
+        for (int64_t i = 0; b->use[c] && each && i < client->count; i++) {
+            const int32_t label = sq__event_targets(layout, client->events + (size_t)i * layout->bytes)[0];
+            if (label >= 0) used[label] = true;
+        }
         for (int64_t i = 0; b->use[c] && b->next >= 0 && i < client->count; i++)
             if (word_at(b, client, i, b->next) >= 0) used[word_at(b, client, i, b->next)] = true;
     }
-    sq_status status = sq__classes_used(&b->classes, texts, used, b->config->target.column, b->dataset->clients, error);
+    sq_status status = sq__classes_used(&b->classes, texts, used, &wanted, error);
     sq__free(used);
     return status;
 }
@@ -90,14 +119,15 @@ static sq_status split_clients(building *b, sq_error *error)
     const sq_store *store = &b->raw->store;
     sq_member *members = sq__alloc_array((size_t)b->dataset->clients, sizeof *members);
     int64_t count = 0;
+    const bool strata = b->target == SQ_TARGET_CLASS && b->next < 0;
     if (!members) return sq__no_memory(error);
     for (int64_t c = 0; c < store->count; c++) {
         if (!b->use[c]) continue;
         sq_client *client = &store->clients[c];
         double last = *sq__event_time(client->events + (size_t)(client->count - 1) * store->layout.bytes);
-        members[count++] = (sq_member){ sq__store_id(store, c), b->next < 0 ? b->classes.class_of[client->label] : 0, client->part, last, c, SQ_SPLIT_TRAIN, 0 };
+        members[count++] = (sq_member){ sq__store_id(store, c), strata ? b->classes.class_of[client->label] : 0, client->part, last, c, SQ_SPLIT_TRAIN, 0 };
     }
-    sq_status status = sq__split_assign(members, count, b->next < 0 ? b->classes.count : 0, b->config, error);
+    sq_status status = sq__split_assign(members, count, strata ? b->classes.count : 0, b->config, error);
     for (int64_t i = 0; status == SQ_OK && i < count; i++) b->split[members[i].place] = (int8_t)members[i].split;
     sq__free(members);
     return status;
@@ -116,10 +146,11 @@ static sq_status fit(building *b, sq_error *error)
     if (status != SQ_OK) return status;
     b->dataset->schema->classes = b->classes.names;   /* handed over */
     b->dataset->schema->class_count = b->classes.count;
-    b->dataset->schema->max_length = b->config->max_length;
+    b->dataset->schema->max_length = b->most;
     b->classes.names = NULL;
     b->classes.count = 0;
-    return SQ_OK;
+    SQ_TRY(sq__schema_target(b->dataset->schema, b->config, error));
+    return b->next >= 0 && !b->windows_of_next ? sq__schema_next_classes(b->dataset->schema, b->next, error) : SQ_OK;
 }
 
 /* A given schema must have the columns that the configuration reads. */
@@ -127,6 +158,7 @@ static sq_status take_schema(building *b, sq_error *error)
 {
     bool same = b->given->category_count == b->config->categorical_count;
     for (int i = 0; same && i < b->given->category_count; i++) same = strcmp(b->given->categories[i].name, b->config->categorical[i].column) == 0;
+    if (same && b->given->target != b->target) return sq__fail(error, SQ_INVALID, "what the model answers and what the configuration asks differ: is the model of another task?");
     if (!same) return sq__fail(error, SQ_INVALID, "the categorical columns of the model and of the configuration differ: is the model of another task?");
     b->dataset->schema = sq__schema_copy(b->given);
     return b->dataset->schema ? SQ_OK : sq__no_memory(error);
@@ -141,6 +173,7 @@ static sq_status allocate(building *b, sq_error *error)
     for (int64_t c = 0; c < b->raw->store.count; c++)
         if (b->use[c]) id_bytes += strlen(sq__store_id(&b->raw->store, c)) + 1;
     SQ_TRY(sq__dataset_allocate(d, b->windows, id_bytes, error));
+    SQ_TRY(sq__event_targets_allocate(d, error));
     d->categories = sq__alloc_array((size_t)d->schema->category_count, sizeof *d->categories);
     d->numbers = sq__alloc_array((size_t)d->schema->number_count, sizeof *d->numbers);
     if (!d->categories || !d->numbers) return sq__no_memory(error);
@@ -203,15 +236,44 @@ static sq_status fill_numbers(building *b, sq_error *error)
     return status;
 }
 
-static void add_example(building *b, int64_t *example, int64_t end, int64_t most, int32_t label, char *id, int8_t *split_of, int64_t client)
+static void fill_event_targets(building *b)
+{
+    const sq_store *store = &b->raw->store;
+    for (int64_t c = 0; sq__target_per_event(b->target) && c < store->count; c++) {
+        if (!b->use[c]) continue;
+        if (b->next >= 0) sq__event_targets_next(b->dataset, b->next, b->begin[c], store->clients[c].count);
+        else sq__event_targets_fill(b->dataset, &store->layout, store->clients[c].events, store->clients[c].count, b->begin[c], b->classes.class_of);
+    }
+}
+
+/* Events [from, end) of a client, of which the last `most` are kept. */
+static void add_example(building *b, int64_t *example, int64_t from, int64_t end, int32_t label, char *id, int8_t *split_of, int64_t client)
 {
     sq_dataset *d = b->dataset;
-    int64_t begin = b->begin[client], length = end - begin < most ? end - begin : most;
+    const int64_t length = end - from < b->most ? end - from : b->most;
     d->start[*example] = end - length;
     d->length[*example] = (int32_t)length;
-    d->label[*example] = label;
+    d->before[*example] = b->raw->store.clients[client].before + end - length - b->begin[client];
+    d->label[*example] = label >= 0 && b->classes.class_of ? b->classes.class_of[label] : -1;
+    if (d->number) d->number[*example] = sq__label_number(b->raw->labels.texts, label);
     d->id[*example] = id;
     split_of[(*example)++] = b->split[client];
+}
+
+static void add_client(building *b, int64_t *example, char *id, int8_t *split_of, int64_t c)
+{
+    const sq_client *client = &b->raw->store.clients[c];
+    const int64_t begin = b->begin[c], end = begin + client->count;
+    if (b->pieces) {
+        for (int64_t from = begin; from < end; from += b->most) add_example(b, example, from, end - from < b->most ? end : from + b->most, -1, id, split_of, c);
+    } else if (!b->windows_of_next || b->given) {
+        add_example(b, example, begin, end, client->label, id, split_of, c);
+    } else {
+        for (int64_t t = first_target(b, client); t < client->count; t += b->config->target.stride) {
+            const int32_t word = word_at(b, client, t, b->next);
+            if (word >= 0) add_example(b, example, begin, begin + t, word, id, split_of, c);
+        }
+    }
 }
 
 static sq_status fill_examples(building *b, sq_error *error)
@@ -219,22 +281,13 @@ static sq_status fill_examples(building *b, sq_error *error)
     sq_dataset *d = b->dataset;
     const sq_store *store = &b->raw->store;
     int8_t *split_of = sq__alloc_array((size_t)b->windows, sizeof *split_of);
-    int64_t example = 0, most = d->schema->max_length;
+    int64_t example = 0;
     char *id = d->id_texts;
     if (!split_of) return sq__no_memory(error);
     for (int64_t c = 0; c < store->count; c++) {
         if (!b->use[c]) continue;
-        const sq_client *client = &store->clients[c];
         strcpy(id, sq__store_id(store, c));
-        if (b->next < 0 || b->given) {
-            int32_t label = client->label < 0 ? -1 : b->classes.class_of[client->label];
-            add_example(b, &example, b->begin[c] + client->count, most, label, id, split_of, c);
-        } else {
-            for (int64_t t = first_target(b, client); t < client->count; t += b->config->target.stride) {
-                int32_t word = word_at(b, client, t, b->next);
-                if (word >= 0) add_example(b, &example, b->begin[c] + t, most, b->classes.class_of[word], id, split_of, c);
-            }
-        }
+        add_client(b, &example, id, split_of, c);
         id += strlen(id) + 1;
     }
     sq_status status = sq__dataset_set_splits(d, b->given ? NULL : split_of, error);
@@ -256,20 +309,25 @@ static sq_status build(building *b, sq_error *error)
     SQ_TRY(allocate(b, error));
     for (int i = 0; i < b->dataset->schema->category_count; i++) SQ_TRY(fill_category(b, i, error));
     SQ_TRY(fill_numbers(b, error));
-    return fill_examples(b, error);
+    fill_event_targets(b);
+    SQ_TRY(fill_examples(b, error));
+    return b->given ? SQ_OK : sq__schema_target_scale(b->dataset->schema, b->dataset, error);
 }
 
 sq_status sq__dataset_events(sq_dataset *dataset, const sq_data_config *config, const sq_dataset_options *options, sq_error *error)
 {
     sq_raw_events raw;
-    building b = { .dataset = dataset, .config = config, .given = options ? options->schema : NULL, .raw = &raw, .next = -1 };
+    building b = { .dataset = dataset, .config = config, .given = options ? options->schema : NULL, .raw = &raw, .next = -1,
+                   .target = (sq_target_kind)config->target.kind, .pieces = sq__data_in_pieces(config) };
+    b.windows_of_next = config->target.next && b.target == SQ_TARGET_CLASS;
+    b.most = b.given ? b.given->max_length : config->max_length;
     SQ_TRY(sq__read_events(&raw, config, options, error));
     for (int i = 0; config->target.next && i < config->categorical_count; i++)
         if (strcmp(config->categorical[i].column, config->target.column) == 0) b.next = i;
     dataset->rows_read = raw.rows;
     dataset->rows_broken = raw.broken.broken;
     dataset->empty_numbers = raw.empty_numbers;
-    if (!b.given && b.next < 0) dataset->clients_without_label = raw.clients_without_label;
+    if (!b.given && b.next < 0 && !sq__target_per_event(b.target)) dataset->clients_without_label = raw.clients_without_label;
     dataset->labels_without_client = raw.labels_without_client;
     snprintf(dataset->warning, sizeof dataset->warning, "%s", raw.broken.first);
     sq_status status = build(&b, error);

@@ -8,7 +8,7 @@
 
 enum { TICK = 1 << 10, LONGEST_ID = 1023 };
 
-typedef struct document { int64_t start; size_t id; int32_t length, label; int8_t part, split; } document;
+typedef struct document { int64_t start, length; size_t id; int32_t label; int8_t part, split; } document;
 
 typedef struct reading {
     sq_dataset *dataset;
@@ -20,6 +20,7 @@ typedef struct reading {
     sq_classes classes;
     bool *joined;                      /* [labels.ids] a document came for this label */
     int64_t byte_room, rows, count, room, max_length;
+    bool asks_next, pieces;            /* the next byte of every byte; cut into pieces */
     document *documents;
     char *ids;                         /* texts of ids, zero after each */
     size_t id_used, id_room;
@@ -60,6 +61,10 @@ static sq_status find_label(reading *r, const char *id, size_t id_size, int32_t 
     }
     const sq_csv_cell *cell = r->target >= 0 ? &r->row->cells[r->target] : NULL;
     if (!cell || !cell->text || sq__cell_missing(r->config, cell->text, cell->size)) return SQ_OK;
+    if (!sq__label_valid(r->config, cell)) {
+        broken_at(r, r->target, "the text's number is not a number");
+        return SQ_OK;
+    }
     return sq__intern_add(r->labels.texts, cell->text, cell->size, label) ? SQ_OK : sq__no_memory(error);
 }
 
@@ -67,7 +72,7 @@ static sq_status keep_document(reading *r, const char *id, size_t id_size, int32
 {
     const sq_csv_cell *text = &r->row->cells[r->text];
     sq_dataset *d = r->dataset;
-    int64_t length = (int64_t)text->size < r->max_length ? (int64_t)text->size : r->max_length, id_room = (int64_t)r->id_room;
+    int64_t length = (int64_t)text->size < r->max_length || r->pieces ? (int64_t)text->size : r->max_length, id_room = (int64_t)r->id_room;
     const char *from = r->config->keep == SQ_KEEP_LATEST ? text->text + text->size - (size_t)length : text->text;
     void *bytes = d->bytes, *documents = r->documents, *ids = r->ids;
     bool good = make_room(&bytes, &r->byte_room, d->events + length, 1);
@@ -79,7 +84,7 @@ static sq_status keep_document(reading *r, const char *id, size_t id_size, int32
     r->id_room = (size_t)id_room;
     if (!good) return sq__no_memory(error);
     memcpy(d->bytes + d->events, from, (size_t)length);
-    r->documents[r->count++] = (document){ d->events, r->id_used, (int32_t)length, label, (int8_t)r->part, SQ_SPLIT_TEST };
+    r->documents[r->count++] = (document){ d->events, length, r->id_used, label, (int8_t)r->part, SQ_SPLIT_TEST };
     d->events += length;
     memcpy(r->ids + r->id_used, id, id_size);
     r->ids[r->id_used + id_size] = '\0';
@@ -107,7 +112,7 @@ static sq_status read_row(reading *r, sq_error *error)
     }
     if (r->config->limit && r->count >= r->config->limit) return SQ_OK;
     SQ_TRY(find_label(r, id.text, id.size, &label, error));
-    if (label >= 0 || r->given) return keep_document(r, id.text, id.size, label, error);
+    if (label >= 0 || r->given || r->asks_next) return keep_document(r, id.text, id.size, label, error);
     r->dataset->clients_without_label++;
     return SQ_OK;
 }
@@ -121,8 +126,8 @@ static sq_status tick(const reading *r, double files_done, double file_share, sq
 static sq_status bind(reading *r, const char *path, sq_table_column columns[3], int *count, sq_error *error)
 {
     const sq_data_config *config = r->config;
-    bool folders = sq__table_format(config, path, false) == SQ_FORMAT_FOLDERS, same = !r->labels.ids;
-    if (!folders && (!config->text.column[0] || !config->target.column[0]))
+    bool folders = sq__table_format(config, path, false) == SQ_FORMAT_FOLDERS, same = !r->labels.ids && !r->asks_next;
+    if (!folders && (!config->text.column[0] || (!config->target.column[0] && !r->asks_next)))
         return sq__fail(error, SQ_INVALID, "data: '%s' is missing, which %s needs", config->text.column[0] ? "target.column" : "text.column", path);
     *count = 0;
     r->id = r->target = -1;
@@ -180,11 +185,13 @@ static sq_status read_files(reading *r, sq_error *error)
 static sq_status find_classes(reading *r, sq_error *error)
 {
     const char *target = r->config->target.column[0] ? r->config->target.column : "label";
+    const sq_classes_wanted wanted = { target, "texts", r->count, SQ_MAX_CLASSES };
+    if (r->asks_next || r->config->target.kind == SQ_TARGET_NUMBER) return SQ_OK;
     if (r->given) return sq__classes_match(r->labels.texts, r->given->classes, r->given->class_count, &r->classes.class_of, error);
     bool *used = sq__alloc_array((size_t)sq__intern_count(r->labels.texts), sizeof *used);
     if (!used) return sq__no_memory(error);
     for (int64_t i = 0; i < r->count; i++) used[r->documents[i].label] = true;
-    sq_status status = sq__classes_used(&r->classes, r->labels.texts, used, target, r->count, error);
+    sq_status status = sq__classes_used(&r->classes, r->labels.texts, used, &wanted, error);
     sq__free(used);
     return status;
 }
@@ -195,7 +202,7 @@ static sq_status split_documents(reading *r, sq_error *error)
     if (!members) return sq__no_memory(error);
     for (int64_t i = 0; i < r->count; i++) {
         const document *doc = &r->documents[i];
-        members[i] = (sq_member){ r->ids + doc->id, r->classes.class_of[doc->label], doc->part, 0.0, i, SQ_SPLIT_TRAIN, 0 };
+        members[i] = (sq_member){ r->ids + doc->id, r->classes.class_of ? r->classes.class_of[doc->label] : 0, doc->part, 0.0, i, SQ_SPLIT_TRAIN, 0 };
     }
     sq_status status = sq__split_assign(members, r->count, r->classes.count, r->config, error);
     for (int64_t i = 0; status == SQ_OK && i < r->count; i++) r->documents[i].split = (int8_t)members[i].split;
@@ -223,23 +230,39 @@ static sq_status make_schema(reading *r, sq_error *error)
     schema->class_count = r->classes.count;
     r->classes.names = NULL;
     r->classes.count = 0;
-    return SQ_OK;
+    SQ_TRY(sq__schema_target(schema, r->config, error));
+    return r->asks_next ? sq__schema_next_classes(schema, 0, error) : SQ_OK;
+}
+
+/* [from, end) of a document, or all that is left of it. */
+static void add_example(reading *r, int64_t *example, const document *doc, int64_t from, int64_t length, int8_t *split_of)
+{
+    sq_dataset *d = r->dataset;
+    const int32_t label = doc->label;
+    d->start[*example] = doc->start + from;
+    d->length[*example] = (int32_t)length;
+    d->before[*example] = from;
+    d->label[*example] = label >= 0 && r->classes.class_of ? r->classes.class_of[label] : -1;
+    if (d->number) d->number[*example] = sq__label_number(r->labels.texts, label);
+    d->id[*example] = d->id_texts + doc->id;
+    split_of[(*example)++] = doc->split;
 }
 
 static sq_status fill(reading *r, sq_error *error)
 {
     sq_dataset *d = r->dataset;
-    int8_t *split_of = sq__alloc_array((size_t)r->count, sizeof *split_of);
+    int64_t examples = 0, example = 0;
+    for (int64_t i = 0; i < r->count; i++) examples += (r->documents[i].length + r->max_length - 1) / r->max_length;   /* one each unless in pieces */
+    int8_t *split_of = sq__alloc_array((size_t)examples, sizeof *split_of);
     if (!split_of) return sq__no_memory(error);
-    sq_status status = sq__dataset_allocate(d, r->count, r->id_used, error);
+    sq_status status = sq__dataset_allocate(d, examples, r->id_used, error);
+    if (status == SQ_OK) status = sq__event_targets_allocate(d, error);
     if (status == SQ_OK) memcpy(d->id_texts, r->ids, r->id_used);
     for (int64_t i = 0; status == SQ_OK && i < r->count; i++) {
         const document *doc = &r->documents[i];
-        d->start[i] = doc->start;
-        d->length[i] = doc->length;
-        d->label[i] = doc->label < 0 ? -1 : r->classes.class_of[doc->label];
-        d->id[i] = d->id_texts + doc->id;
-        split_of[i] = doc->split;
+        for (int64_t from = 0; from < doc->length; from += r->max_length)
+            add_example(r, &example, doc, from, doc->length - from < r->max_length ? doc->length - from : r->max_length, split_of);
+        if (r->asks_next) sq__event_targets_next(d, 0, doc->start, doc->length);
     }
     if (status == SQ_OK) status = sq__dataset_set_splits(d, r->given ? NULL : split_of, error);
     sq__free(split_of);
@@ -255,12 +278,15 @@ static sq_status build(reading *r, sq_error *error)
     SQ_TRY(find_classes(r, error));
     if (!r->given) SQ_TRY(split_documents(r, error));
     SQ_TRY(make_schema(r, error));
-    return fill(r, error);
+    SQ_TRY(fill(r, error));
+    return r->given ? SQ_OK : sq__schema_target_scale(r->dataset->schema, r->dataset, error);
 }
 
 sq_status sq__dataset_text(sq_dataset *dataset, const sq_data_config *config, const sq_dataset_options *options, sq_error *error)
 {
     reading r = { .dataset = dataset, .config = config, .options = options, .given = options ? options->schema : NULL };
+    r.asks_next = config->target.next;
+    r.pieces = sq__data_in_pieces(config);
     r.max_length = r.given ? r.given->max_length : config->max_length;
     sq_status status = build(&r, error);
     dataset->rows_read = r.rows;

@@ -7,12 +7,12 @@ static const char *const names[SQ_TIME_FEATURE_COUNT] = {
     "time.gap", "time.age", "time.hour.sin", "time.hour.cos", "time.weekday.sin", "time.weekday.cos", "time.monthday.sin", "time.monthday.cos",
 };
 
-/* AGE would tell a window of `target.next` what follows it: its last event is not the client's last. */
+/* AGE would tell a window of `target.next` what follows it: its last event is not the client's last. So it would any single event. */
 static bool wanted(const sq_data_config *config, sq_time_form form, sq_time_feature feature)
 {
     switch (feature) {
     case SQ_TIME_GAP: return config->time.gap;
-    case SQ_TIME_AGE: return config->time.age && !config->target.next;
+    case SQ_TIME_AGE: return config->time.age && !config->target.next && !sq__target_per_event(config->target.kind);
     case SQ_TIME_HOUR_SIN:
     case SQ_TIME_HOUR_COS:
     case SQ_TIME_WEEKDAY_SIN:

@@ -1,5 +1,6 @@
 #include "data/labels.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,11 +16,23 @@ bool sq__cell_missing(const sq_data_config *config, const char *text, size_t siz
     return false;
 }
 
-static sq_status add_label(sq_labels *labels, const sq_table *table, const sq_table_row *row, sq_broken_rows *broken, sq_error *error)
+bool sq__label_valid(const sq_data_config *config, const sq_csv_cell *cell)
+{
+    double value;
+    return config->target.kind != SQ_TARGET_NUMBER || (sq__scan_number(cell->text, cell->size, &value) && fabs(value) < 1e30);
+}
+
+static sq_status add_label(sq_labels *labels, const sq_data_config *config, const sq_table *table, const sq_table_row *row, sq_broken_rows *broken,
+                           sq_error *error)
 {
     const sq_csv_cell id = row->cells[0], class = row->cells[1];
     int32_t client, label;
     int64_t line, column;
+    if (!sq__label_valid(config, &class)) {
+        sq__table_place(table, 1, &line, &column);
+        sq__broken_add(broken, row->file, line, column, "the client's number is '%.*s'; expected a number", (int)(class.size < 60 ? class.size : 60), class.text);
+        return SQ_OK;
+    }
     if (!sq__intern_add(labels->ids, id.text, id.size, &client) || !sq__intern_add(labels->texts, class.text, class.size, &label)) return sq__no_memory(error);
     if (client >= labels->room) {
         int64_t room = labels->room ? 2 * labels->room : 1024;
@@ -31,8 +44,8 @@ static sq_status add_label(sq_labels *labels, const sq_table *table, const sq_ta
     }
     if (labels->label[client] >= 0 && labels->label[client] != label) {
         sq__table_place(table, 1, &line, &column);
-        sq__broken_add(broken, row->file, line, column, "client '%.*s' has the class '%.*s' here and '%s' before", (int)(id.size < 60 ? id.size : 60),
-                       id.text, (int)(class.size < 60 ? class.size : 60), class.text, sq__intern_text(labels->texts, labels->label[client]));
+        sq__broken_add(broken, row->file, line, column, "client '%.*s' has the %s '%.*s' here and '%s' before", (int)(id.size < 60 ? id.size : 60),
+                       id.text, config->target.kind == SQ_TARGET_NUMBER ? "number" : "class", (int)(class.size < 60 ? class.size : 60), class.text, sq__intern_text(labels->texts, labels->label[client]));
         return SQ_OK;
     }
     labels->label[client] = label;
@@ -58,7 +71,7 @@ static sq_status read_label_table(sq_labels *labels, const sq_data_config *confi
             sq__table_place(table, 0, &line, &column);
             sq__broken_add(broken, row->file, line, column, "the client's id is empty");
         } else if (!sq__cell_missing(config, row->cells[1].text, row->cells[1].size)) {
-            status = add_label(labels, table, row, broken, error);
+            status = add_label(labels, config, table, row, broken, error);
         }
     }
     sq__table_close(&table);

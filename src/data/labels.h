@@ -5,6 +5,7 @@
 #include "data/broken.h"
 #include "data/intern.h"
 #include "data/schema.h"
+#include "io/csv.h"
 
 typedef struct sq_labels {
     sq_intern *texts;                  /* classes by first appearance: a label is a number of it */
@@ -22,6 +23,8 @@ sq_status sq__classes_sort(const sq_intern *texts, char ***classes, int *count, 
 /* The place of every text in a known list, or -1. */
 sq_status sq__classes_match(const sq_intern *texts, char *const *classes, int count, int32_t **class_of, sq_error *error);
 
+/* Whether the cell can be a label: any text is a class; a number must be one. */
+bool sq__label_valid(const sq_data_config *config, const sq_csv_cell *cell);
 /* Whether a cell means nothing: empty, or one of data.missing. */
 bool sq__cell_missing(const sq_data_config *config, const char *text, size_t size);
 

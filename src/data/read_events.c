@@ -6,61 +6,47 @@
 
 #include "base/memory.h"
 #include "data/dataset_build.h"
-#include "data/table.h"
+#include "data/reading.h"
 
 enum { TICK = 1 << 14, SHOWN = 60 };
 
-/* Where an input comes from: a bound column of the table, or a part of an exploded event. */
-typedef struct source { int bound, part; } source;
-
-typedef struct reading {
-    const sq_data_config *config;
-    const sq_dataset_options *options;
-    sq_raw_events *raw;
-    sq_table_column *columns;          /* bound: id, time?, inputs, list?, target? */
-    int column_count, time, list, target;   /* places among the bound; -1: none */
-    source *categories, *numbers;
-    sq_csv_cell *parts;                /* [into.count] of the event at hand */
-    char *pending;                     /* events of the row at hand */
-    int64_t pending_count, pending_room;
-    int64_t last_client, kept;
-    int64_t rows;
-    sq_table *table;
-    const sq_table_row *row;
-    int part;
-} reading;
-
 /* ---- setting up ---- */
 
-static source bind_input(reading *r, const char *name)
+static sq_source bind_input(sq_reading *r, const char *name, bool optional)
 {
     const sq_text_list *into = &r->config->explode.into;
     if (r->config->explode.column[0])
         for (int i = 0; i < into->count; i++)
-            if (strcmp(into->items[i], name) == 0) return (source){ -1, i };
-    r->columns[r->column_count] = (sq_table_column){ name, false };
-    return (source){ r->column_count++, -1 };
+            if (strcmp(into->items[i], name) == 0) return (sq_source){ -1, i };
+    r->columns[r->column_count] = (sq_table_column){ name, optional };
+    return (sq_source){ r->column_count++, -1 };
 }
 
-static int bind_column(reading *r, const char *name, bool optional)
+static int bind_column(sq_reading *r, const char *name, bool optional)
 {
     r->columns[r->column_count] = (sq_table_column){ name, optional };
     return r->column_count++;
 }
 
-static sq_status set_up(reading *r, sq_error *error)
+static sq_status set_up(sq_reading *r, sq_error *error)
 {
     const sq_data_config *config = r->config;
-    bool same_table = !config->target.next && (config->target.file.count == 0 || r->raw->labels_optional);
-    r->columns = sq__alloc_array((size_t)(config->categorical_count + config->numeric_count) + 4, sizeof *r->columns);
+    const sq_data_target *target = &config->target;
+    bool each = sq__target_per_event(target->kind) && !target->next;
+    bool same_table = !each && !target->next && (target->file.count == 0 || r->raw->labels_optional);
+    r->target_count = !each ? 0 : target->kind == SQ_TARGET_EVENT_BITS ? target->columns.count : 1;
+    r->columns = sq__alloc_array((size_t)(config->categorical_count + config->numeric_count + r->target_count) + 4, sizeof *r->columns);
+    r->targets = sq__alloc_array((size_t)r->target_count, sizeof *r->targets);
     r->categories = sq__alloc_array((size_t)config->categorical_count, sizeof *r->categories);
     r->numbers = sq__alloc_array((size_t)config->numeric_count, sizeof *r->numbers);
     r->parts = sq__alloc_array((size_t)config->explode.into.count, sizeof *r->parts);
-    if (!r->columns || !r->categories || !r->numbers || !r->parts) return sq__no_memory(error);
+    if (!r->columns || !r->categories || !r->numbers || !r->targets || !r->parts) return sq__no_memory(error);
     bind_column(r, config->id, false);
     r->time = config->time.column[0] ? bind_column(r, config->time.column, false) : -1;
-    for (int i = 0; i < config->categorical_count; i++) r->categories[i] = bind_input(r, config->categorical[i].column);
-    for (int i = 0; i < config->numeric_count; i++) r->numbers[i] = bind_input(r, config->numeric[i].column);
+    for (int i = 0; i < config->categorical_count; i++) r->categories[i] = bind_input(r, config->categorical[i].column, false);
+    for (int i = 0; i < config->numeric_count; i++) r->numbers[i] = bind_input(r, config->numeric[i].column, false);
+    for (int i = 0; i < r->target_count; i++)
+        r->targets[i] = bind_input(r, target->columns.count ? target->columns.items[i] : target->column, r->raw->labels_optional);
     r->list = config->explode.column[0] ? bind_column(r, config->explode.column, false) : -1;
     r->target = same_table ? bind_column(r, config->target.column, r->raw->labels_optional) : -1;
     r->last_client = -1;
@@ -71,14 +57,15 @@ static sq_status create_raw(sq_raw_events *raw, const sq_data_config *config, co
 {
     bool predict = options && options->schema, latest = config->keep != SQ_KEEP_FIRST;
     int64_t most = predict ? options->schema->max_length : config->max_length;
-    sq_event_layout layout = sq__event_layout(config->categorical_count, config->numeric_count);
+    sq_event_layout layout = sq__event_layout(config->categorical_count, config->numeric_count, sq__target_words(&config->target));
     *raw = (sq_raw_events){ .labels_optional = predict };
     sq__time_form(config->time.format, &raw->form);
     raw->words = sq__alloc_array((size_t)config->categorical_count, sizeof *raw->words);
     if (!raw->words) return sq__no_memory(error);
     for (int i = 0; i < config->categorical_count; i++)
         if (!(raw->words[i] = sq__intern_create())) return sq__no_memory(error);
-    SQ_TRY(sq__store_create(&raw->store, &layout, config->target.next && !predict ? 0 : most, latest, error));
+    bool whole = sq__data_in_pieces(config) || (config->target.next && config->target.kind == SQ_TARGET_CLASS && !predict);
+    SQ_TRY(sq__store_create(&raw->store, &layout, whole ? 0 : most, latest, error));
     return sq__labels_create(&raw->labels, config, config->target.file.count > 0 && !predict, &raw->broken, options ? options->stop : NULL, error);
 }
 
@@ -94,7 +81,7 @@ void sq__raw_events_clear(sq_raw_events *raw, int category_count)
 /* ---- a row ---- */
 
 /* A row is broken at a bound cell. */
-static void broken_at(reading *r, int bound, const char *what, const sq_csv_cell *cell, const char *expected)
+void sq__reading_broken(sq_reading *r, int bound, const char *what, const sq_csv_cell *cell, const char *expected)
 {
     int64_t line, column;
     sq__table_place(r->table, bound, &line, &column);
@@ -102,13 +89,13 @@ static void broken_at(reading *r, int bound, const char *what, const sq_csv_cell
     else sq__broken_add(&r->raw->broken, r->row->file, line, column, "%s is '%.*s'; expected %s", what, (int)(cell->size < SHOWN ? cell->size : SHOWN), cell->text, expected);
 }
 
-static const sq_csv_cell *cell_of(const reading *r, source from)
+const sq_csv_cell *sq__reading_cell(const sq_reading *r, sq_source from)
 {
     return from.bound >= 0 ? &r->row->cells[from.bound] : &r->parts[from.part];
 }
 
 /* One event from the row and its parts, appended to pending. *good false: the row is broken, and that is noted. */
-static sq_status add_pending(reading *r, double time, bool *good, sq_error *error)
+static sq_status add_pending(sq_reading *r, double time, bool *good, sq_error *error)
 {
     const sq_data_config *config = r->config;
     const sq_event_layout *layout = &r->raw->store.layout;
@@ -124,24 +111,24 @@ static sq_status add_pending(reading *r, double time, bool *good, sq_error *erro
     memset(event, 0, layout->bytes);
     *sq__event_time(event) = time;
     for (int i = 0; i < config->categorical_count; i++) {
-        const sq_csv_cell *cell = cell_of(r, r->categories[i]);
+        const sq_csv_cell *cell = sq__reading_cell(r, r->categories[i]);
         int32_t *word = &sq__event_categories(event)[i];
         *word = -1;
         if (!sq__cell_missing(config, cell->text, cell->size) && !sq__intern_add(r->raw->words[i], cell->text, cell->size, word)) return sq__no_memory(error);
     }
     for (int i = 0; i < config->numeric_count; i++) {
-        const sq_csv_cell *cell = cell_of(r, r->numbers[i]);
+        const sq_csv_cell *cell = sq__reading_cell(r, r->numbers[i]);
         double value = NAN;
         if (sq__cell_missing(config, cell->text, cell->size)) {
             r->raw->empty_numbers++;
         } else if (!sq__scan_number(cell->text, cell->size, &value) || fabs(value) > 3e38) {
-            broken_at(r, r->numbers[i].bound >= 0 ? r->numbers[i].bound : r->list, config->numeric[i].column, cell, "a number");
+            sq__reading_broken(r, r->numbers[i].bound >= 0 ? r->numbers[i].bound : r->list, config->numeric[i].column, cell, "a number");
             return SQ_OK;
         }
         sq__event_numbers(layout, event)[i] = (float)value;
     }
-    r->pending_count++;
-    *good = true;
+    SQ_TRY(sq__read_targets(r, event, good, error));
+    r->pending_count += *good;
     return SQ_OK;
 }
 
@@ -152,7 +139,7 @@ static const char *find_text(const char *at, const char *end, const char *wanted
 }
 
 /* The parts of one event of a list; a separator after the last part is allowed. */
-static int split_parts(reading *r, const char *at, const char *end)
+static int split_parts(sq_reading *r, const char *at, const char *end)
 {
     const sq_data_explode *explode = &r->config->explode;
     size_t length = strlen(explode->field_separator);
@@ -165,7 +152,7 @@ static int split_parts(reading *r, const char *at, const char *end)
     }
 }
 
-static sq_status explode_row(reading *r, double time, bool *good, sq_error *error)
+static sq_status explode_row(sq_reading *r, double time, bool *good, sq_error *error)
 {
     const sq_data_explode *explode = &r->config->explode;
     const sq_csv_cell *list = &r->row->cells[r->list];
@@ -177,7 +164,7 @@ static sq_status explode_row(reading *r, double time, bool *good, sq_error *erro
         if (item.size > 0) {
             if (split_parts(r, at, stop) != explode->into.count) {
                 snprintf(expected, sizeof expected, "%d parts", explode->into.count);
-                broken_at(r, r->list, "an event of the list", &item, expected);
+                sq__reading_broken(r, r->list, "an event of the list", &item, expected);
                 return SQ_OK;
             }
             SQ_TRY(add_pending(r, time, good, error));
@@ -186,11 +173,11 @@ static sq_status explode_row(reading *r, double time, bool *good, sq_error *erro
         at = stop == end ? end : stop + strlen(explode->separator);
     }
     *good = r->pending_count > 0;
-    if (!*good) broken_at(r, r->list, "the list of events is empty", NULL, NULL);
+    if (!*good) sq__reading_broken(r, r->list, "the list of events is empty", NULL, NULL);
     return SQ_OK;
 }
 
-static sq_status read_row(reading *r, bool *good, sq_error *error)
+static sq_status read_row(sq_reading *r, bool *good, sq_error *error)
 {
     double time = 0.0;
     *good = false;
@@ -201,7 +188,7 @@ static sq_status read_row(reading *r, bool *good, sq_error *error)
     }
     size_t id_size = r->row->cells[0].size;
     if (id_size == 0 || id_size > SQ_LONGEST_ID) {
-        broken_at(r, 0, id_size ? "the client's id is longer than 1023 bytes" : "the client's id is empty", NULL, NULL);
+        sq__reading_broken(r, 0, id_size ? "the client's id is longer than 1023 bytes" : "the client's id is empty", NULL, NULL);
         return SQ_OK;
     }
     if (r->time >= 0) {
@@ -209,7 +196,7 @@ static sq_status read_row(reading *r, bool *good, sq_error *error)
         if (!sq__scan_time(r->raw->form, r->config->time.format, cell->text, cell->size, &time)) {
             char expected[SQ_TEXT_FIELD_SIZE + 16];
             snprintf(expected, sizeof expected, "a time as %s", r->config->time.format);
-            broken_at(r, r->time, r->config->time.column, cell, expected);
+            sq__reading_broken(r, r->time, r->config->time.column, cell, expected);
             return SQ_OK;
         }
     }
@@ -219,7 +206,7 @@ static sq_status read_row(reading *r, bool *good, sq_error *error)
 /* ---- clients ---- */
 
 /* The client of the row; NULL with status SQ_OK: beyond data.limit. Neighbouring rows are often of one client. */
-static sq_status find_client(reading *r, sq_client **client, sq_error *error)
+static sq_status find_client(sq_reading *r, sq_client **client, sq_error *error)
 {
     sq_store *store = &r->raw->store;
     const sq_csv_cell *id = &r->row->cells[0];
@@ -245,17 +232,22 @@ static sq_status find_client(reading *r, sq_client **client, sq_error *error)
 }
 
 /* The class that stands in the row itself. *good false: another than before. */
-static sq_status join_label(reading *r, sq_client *client, bool *good, sq_error *error)
+static sq_status join_label(sq_reading *r, sq_client *client, bool *good, sq_error *error)
 {
     const sq_csv_cell *cell = r->target >= 0 ? &r->row->cells[r->target] : NULL;
     int32_t label;
     *good = true;
     if (!cell || !cell->text || sq__cell_missing(r->config, cell->text, cell->size)) return SQ_OK;
+    if (!sq__label_valid(r->config, cell)) {
+        sq__reading_broken(r, r->target, "the client's number", cell, "a number");
+        *good = false;
+        return SQ_OK;
+    }
     if (!sq__intern_add(r->raw->labels.texts, cell->text, cell->size, &label)) return sq__no_memory(error);
     if (client->label >= 0 && client->label != label) {
         char before[SHOWN + 16];
         snprintf(before, sizeof before, "'%.*s' as before", SHOWN, sq__intern_text(r->raw->labels.texts, client->label));
-        broken_at(r, r->target, "the client's class", cell, before);
+        sq__reading_broken(r, r->target, "the client's class", cell, before);
         *good = false;
         return SQ_OK;
     }
@@ -263,7 +255,7 @@ static sq_status join_label(reading *r, sq_client *client, bool *good, sq_error 
     return SQ_OK;
 }
 
-static sq_status keep_row(reading *r, sq_error *error)
+static sq_status keep_row(sq_reading *r, sq_error *error)
 {
     sq_client *client;
     bool good;
@@ -281,12 +273,12 @@ static sq_status keep_row(reading *r, sq_error *error)
 
 /* ---- files ---- */
 
-static sq_status tick(const reading *r, double files_done, double file_share, sq_error *error)
+static sq_status tick(const sq_reading *r, double files_done, double file_share, sq_error *error)
 {
     return sq__dataset_tick(r->options, files_done + file_share * sq__table_progress(r->table), r->rows, error);
 }
 
-static sq_status read_rows(reading *r, double files_done, double file_share, sq_error *error)
+static sq_status read_rows(sq_reading *r, double files_done, double file_share, sq_error *error)
 {
     for (;;) {
         bool good;
@@ -299,7 +291,7 @@ static sq_status read_rows(reading *r, double files_done, double file_share, sq_
     }
 }
 
-static sq_status read_files(reading *r, const sq_input_files *files, sq_error *error)
+static sq_status read_files(sq_reading *r, const sq_input_files *files, sq_error *error)
 {
     SQ_TRY(set_up(r, error));
     for (int i = 0; i < files->list.count; i++) {
@@ -330,7 +322,7 @@ static void count_unmatched(sq_raw_events *raw, const sq_data_config *config)
 
 sq_status sq__read_events(sq_raw_events *raw, const sq_data_config *config, const sq_dataset_options *options, sq_error *error)
 {
-    reading r = { .config = config, .options = options, .raw = raw };
+    sq_reading r = { .config = config, .options = options, .raw = raw };
     sq_input_files files = { { 0, NULL }, NULL };
     sq_status status = create_raw(raw, config, options, error);
     if (status == SQ_OK) status = sq__input_files(&files, config, options, error);
@@ -341,6 +333,7 @@ sq_status sq__read_events(sq_raw_events *raw, const sq_data_config *config, cons
     sq__free(r.columns);
     sq__free(r.categories);
     sq__free(r.numbers);
+    sq__free(r.targets);
     sq__free(r.parts);
     sq__free(r.pending);
     return status;

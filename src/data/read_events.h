@@ -8,7 +8,8 @@
 #include "data/store.h"
 
 typedef struct sq_raw_events {
-    sq_store store;                    /* categories: word numbers, -1 when empty; numbers: as in the file, NaN when empty */
+    sq_store store;                    /* categories: word numbers, -1 when empty; numbers: as in the file, NaN when empty;
+                                        * targets: event-class: number of the label text, -1 not asked; event-bits: 1 asked, then 32 bits a word */
     sq_intern **words;                 /* [categorical_count] */
     sq_labels labels;
     sq_broken_rows broken;             /* of event and label tables */

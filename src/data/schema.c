@@ -8,9 +8,9 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "io/file.h"
-#include "subquad/task.h"
 
 static const char *const transforms[] = { "standard", "log", "quantile", "none" };
+static const char *const targets[] = { "class", "number", "event-class", "event-bits" };   /* sq_target_kind */
 enum { MOST_COLUMNS = 4096, MOST_WORDS = 1 << 24, MOST_LENGTH = 1 << 24, FORMAT_VERSION = 1 };
 
 /* ---- life ---- */
@@ -39,6 +39,8 @@ void sq__schema_destroy(sq_schema *schema)
     }
     for (int i = 0; i < schema->number_count; i++) sq__free(schema->numbers[i].quantiles);
     for (int i = 0; i < schema->class_count; i++) sq__free(schema->classes[i]);
+    for (int i = 0; i < schema->bit_count; i++) sq__free(schema->bits[i]);
+    sq__free(schema->bits);
     sq__free(schema->categories);
     sq__free(schema->numbers);
     sq__free(schema->classes);
@@ -59,9 +61,14 @@ sq_schema *sq__schema_copy(const sq_schema *schema)
     if (!copy) return NULL;
     copy->text = schema->text;
     copy->max_length = schema->max_length;
-    int64_t classes;
+    copy->target = schema->target;
+    copy->target_mean = schema->target_mean;
+    copy->target_deviation = schema->target_deviation;
+    int64_t classes, bits = 0;
     bool good = copy_texts(&copy->classes, schema->classes, schema->class_count, &classes);
     copy->class_count = (int)classes;
+    good = good && copy_texts(&copy->bits, schema->bits, schema->bit_count, &bits);
+    copy->bit_count = (int)bits;
     for (int i = 0; good && i < schema->category_count; i++) {
         memcpy(copy->categories[i].name, schema->categories[i].name, SQ_NAME_SIZE);
         good = copy_texts(&copy->categories[i].words, schema->categories[i].words, schema->categories[i].count, &copy->categories[i].count);
@@ -97,6 +104,8 @@ uint64_t sq__schema_fingerprint(const sq_schema *schema)
     }
     for (int i = 0; i < schema->number_count; i++) hash = hash_text(hash_text(hash, schema->numbers[i].name), transforms[schema->numbers[i].transform]);
     for (int i = 0; i < schema->class_count; i++) hash = hash_text(hash, schema->classes[i]);
+    if (schema->target != SQ_TARGET_CLASS) hash = hash_text(hash, targets[schema->target]);   /* a class adds nothing: files of older versions stay valid */
+    for (int i = 0; i < schema->bit_count; i++) hash = hash_text(hash, schema->bits[i]);
     return hash;
 }
 
@@ -134,6 +143,15 @@ static json_t *schema_json(const sq_schema *schema)
     if (good && classes)
         root = json_pack("{s:i, s:b, s:I, s:O, s:O, s:O}", "version", (int)FORMAT_VERSION, "text", (int)schema->text, "max_length",
                          (json_int_t)schema->max_length, "categories", categories, "numbers", numbers, "classes", classes);
+    if (root && schema->target != SQ_TARGET_CLASS) {
+        json_t *bits = texts_json(schema->bits, schema->bit_count);
+        json_t *target = bits ? json_pack("{s:s, s:o, s:f, s:f}", "kind", targets[schema->target], "bits", bits, "mean", schema->target_mean, "deviation",
+                                          schema->target_deviation) : NULL;
+        if (json_object_set_new(root, "target", target) != 0) {
+            json_decref(root);
+            root = NULL;
+        }
+    }
     json_decref(categories);
     json_decref(numbers);
     json_decref(classes);
@@ -214,6 +232,26 @@ static sq_status read_number(const json_t *item, sq_number *number, const char *
     return SQ_OK;
 }
 
+/* "target" is there unless a class per client is asked. */
+static sq_status read_target(const json_t *target, sq_schema *schema, const char *path, sq_error *error)
+{
+    int64_t bits = 0;
+    int which = 0;
+    if (!target) return SQ_OK;
+    const char *kind = json_string_value(json_object_get(target, "kind"));
+    while (which < 4 && (!kind || strcmp(kind, targets[which]) != 0)) which++;
+    if (which == 4) return bad(path, "a target of unknown kind", error);
+    schema->target = (sq_target_kind)which;
+    schema->target_mean = json_number_value(json_object_get(target, "mean"));
+    schema->target_deviation = json_number_value(json_object_get(target, "deviation"));
+    if (which == SQ_TARGET_NUMBER && (!isfinite(schema->target_mean) || !isfinite(schema->target_deviation) || schema->target_deviation <= 0.0))
+        return bad(path, "a target's deviation that is not above 0", error);
+    const sq_status status = read_texts(json_object_get(target, "bits"), SQ_MAX_BITS, &schema->bits, &bits, path, error);
+    schema->bit_count = schema->bits ? (int)bits : 0;
+    if (status == SQ_OK && (which == SQ_TARGET_EVENT_BITS) != (bits > 0)) return bad(path, "bits without their kind of target, or the other way", error);
+    return status;
+}
+
 static sq_status read_schema(const json_t *root, sq_schema *schema, const char *path, sq_error *error)
 {
     const json_t *categories = json_object_get(root, "categories"), *numbers = json_object_get(root, "numbers");
@@ -228,7 +266,9 @@ static sq_status read_schema(const json_t *root, sq_schema *schema, const char *
         SQ_TRY(read_texts(json_object_get(item, "words"), MOST_WORDS, &schema->categories[i].words, &schema->categories[i].count, path, error));
     }
     for (int i = 0; i < schema->number_count; i++) SQ_TRY(read_number(json_array_get(numbers, (size_t)i), &schema->numbers[i], path, error));
-    sq_status status = read_texts(json_object_get(root, "classes"), SQ_MAX_CLASSES, &schema->classes, &classes, path, error);
+    SQ_TRY(read_target(json_object_get(root, "target"), schema, path, error));
+    const int most = schema->target == SQ_TARGET_EVENT_CLASS ? SQ_MAX_EVENT_CLASSES : SQ_MAX_CLASSES;
+    sq_status status = read_texts(json_object_get(root, "classes"), most, &schema->classes, &classes, path, error);
     schema->class_count = schema->classes ? (int)classes : 0;
     if (status == SQ_OK && schema->text && (schema->category_count != 1 || schema->categories[0].count != 256 || schema->number_count != 0))
         return bad(path, "a text has one category of 256 bytes", error);

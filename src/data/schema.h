@@ -1,9 +1,10 @@
-/* What a data set looks like to a model: columns, vocabularies, scalings, classes. Learned from the training split only, saved with
+/* What a data set looks like to a model: columns, vocabularies, scalings, what is asked. Learned from the training split only, saved with
  * every run, needed to read a new table for prediction. Depends on base, io. */
 #ifndef SQ_DATA_SCHEMA_H
 #define SQ_DATA_SCHEMA_H
 
 #include "base/status.h"
+#include "subquad/task.h"   /* sq_target_kind */
 
 #define SQ_NAME_SIZE 64
 
@@ -29,9 +30,20 @@ typedef struct sq_schema {
     int category_count, number_count, class_count;
     sq_category *categories;
     sq_number *numbers;                /* time features come as numbers, too: "time.gap", "time.hour.sin", ... */
-    char **classes;                    /* class names, sorted (numbers by value) */
+    char **classes;                    /* class names, sorted (numbers by value); of the next event: the words of its column, by id */
+    sq_target_kind target;
+    int bit_count;
+    char **bits;                       /* EVENT_BITS: names of the columns */
+    double target_mean, target_deviation;   /* NUMBER: of training; a model's output is (number - mean) / deviation */
     int64_t max_length;
 } sq_schema;
+
+/* How many numbers a model gives per client or per event. */
+static inline int sq__schema_outputs(const sq_schema *schema)
+{
+    return schema->target == SQ_TARGET_NUMBER ? 1 : schema->target == SQ_TARGET_EVENT_BITS ? schema->bit_count : schema->class_count;
+}
+static inline bool sq__schema_per_event(const sq_schema *schema) { return schema->target >= SQ_TARGET_EVENT_CLASS; }
 
 sq_schema *sq__schema_create(int category_count, int number_count);    /* zeroed columns; NULL: no memory */
 sq_schema *sq__schema_copy(const sq_schema *schema);                   /* NULL: no memory */

@@ -6,10 +6,10 @@
 
 enum { FIRST_ROOM = 8, LONGEST_ID = SQ_LONGEST_ID };
 
-sq_event_layout sq__event_layout(int category_count, int number_count)
+sq_event_layout sq__event_layout(int category_count, int number_count, int target_count)
 {
-    size_t bytes = sizeof(double) + (size_t)category_count * sizeof(int32_t) + (size_t)number_count * sizeof(float);
-    return (sq_event_layout){ category_count, number_count, (bytes + 7) & ~(size_t)7 };
+    size_t bytes = sizeof(double) + (size_t)(category_count + target_count) * sizeof(int32_t) + (size_t)number_count * sizeof(float);
+    return (sq_event_layout){ category_count, number_count, target_count, (bytes + 7) & ~(size_t)7 };
 }
 
 sq_status sq__store_create(sq_store *store, const sq_event_layout *layout, int64_t most, bool latest, sq_error *error)
@@ -110,6 +110,7 @@ static sq_status trim(const sq_store *store, sq_client *client, sq_error *error)
     size_t bytes = store->layout.bytes;
     SQ_TRY(sort_events(client, bytes, error));
     if (store->most == 0 || client->count <= store->most) return SQ_OK;
+    if (store->latest) client->before += client->count - store->most;
     if (store->latest) memmove(client->events, client->events + (size_t)(client->count - store->most) * bytes, (size_t)store->most * bytes);
     client->count = store->most;
     return SQ_OK;

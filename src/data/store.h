@@ -7,12 +7,13 @@
 
 #define SQ_LONGEST_ID 1023
 
-/* An event in a client's block: double time, int32_t categories[], float numbers[], padded to a multiple of 8 bytes. */
-typedef struct sq_event_layout { int category_count, number_count; size_t bytes; } sq_event_layout;
+/* An event in a client's block: double time, int32_t categories[], float numbers[], int32_t targets[], padded to a multiple of 8 bytes. */
+typedef struct sq_event_layout { int category_count, number_count, target_count; size_t bytes; } sq_event_layout;
 
 typedef struct sq_client {
     char *events;                      /* [count] events, in file order until sq__store_sort */
     int64_t count, room;
+    int64_t before;                    /* of its events, those that came before and were not kept */
     int32_t label;                     /* of the label texts; -1 unknown */
     int8_t part;                       /* 0..2: the split its file belongs to, when files give the split; else 0 */
     bool dropped;                      /* its events are not kept */
@@ -27,12 +28,17 @@ typedef struct sq_store {
     int64_t count, room;
 } sq_store;
 
-sq_event_layout sq__event_layout(int category_count, int number_count);
+sq_event_layout sq__event_layout(int category_count, int number_count, int target_count);
 static inline double *sq__event_time(char *event) { return (double *)(void *)event; }
 static inline int32_t *sq__event_categories(char *event) { return (int32_t *)(void *)(event + sizeof(double)); }
 static inline float *sq__event_numbers(const sq_event_layout *layout, char *event)
 {
     return (float *)(void *)(event + sizeof(double) + (size_t)layout->category_count * sizeof(int32_t));
+}
+
+static inline int32_t *sq__event_targets(const sq_event_layout *layout, char *event)
+{
+    return (int32_t *)(void *)(sq__event_numbers(layout, event) + layout->number_count);
 }
 
 sq_status sq__store_create(sq_store *store, const sq_event_layout *layout, int64_t most, bool latest, sq_error *error);

@@ -20,6 +20,9 @@ static uint64_t data_fingerprint(const sq_dataset *data)
     hash = sq__hash_bytes(data->length, examples * sizeof *data->length, hash);
     for (int split = 0; split < SQ_SPLIT_COUNT; split++)
         hash = sq__hash_bytes(data->split[split], (size_t)data->split_size[split] * sizeof *data->split[split], hash);
+    if (data->number) hash = sq__hash_bytes(data->number, examples * sizeof *data->number, hash);
+    if (data->event_label) hash = sq__hash_bytes(data->event_label, first * sizeof *data->event_label, hash);
+    if (data->event_bits) hash = sq__hash_bytes(data->event_bits, first * (size_t)data->schema->bit_count, hash);
     if (data->bytes) hash = sq__hash_bytes(data->bytes, first, hash);
     for (int c = 0; !data->bytes && c < data->schema->category_count; c++)
         hash = sq__hash_bytes(data->categories[c], first * sizeof *data->categories[c], hash);

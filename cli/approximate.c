@@ -100,6 +100,6 @@ int command_approximate(int argc, char **argv)
                 .flags = flags, .flag_count = sizeof flags / sizeof *flags, .least = 1, .most = 1 };
     int count, mechanism, found;
     int status = flags_parse(&u, argc, argv, &count);
-    if (status < 0) status = parse_mechanisms(u.command, r.to, &mechanism, &found);
+    if (status < 0) status = parse_names(u.command, NAMES_ATTENTION, r.to, &mechanism, &found);
     return status >= 0 ? status : run(&r, argv[1]);
 }

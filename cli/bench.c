@@ -67,7 +67,7 @@ static int resolve(bench_request *r)
     if ((status = parse_choice("format", r->format_text, formats, 3, &format)) >= 0) return status;
     if ((status = parse_choice("pass", r->pass_text, passes, 2, &pass)) >= 0) return status;
     if ((status = parse_lengths(r)) >= 0) return status;
-    if ((status = parse_mechanisms("bench", r->attention, r->mechanisms, &r->mechanism_count)) >= 0) return status;
+    if ((status = parse_names("bench", NAMES_ATTENTION, r->attention, r->mechanisms, &r->mechanism_count)) >= 0) return status;
     if ((status = check_options("bench", r->mechanisms, r->mechanism_count, &r->options)) >= 0) return status;
     const struct { const char *name; int64_t value; } positive[] = { { "heads", r->heads }, { "dim", r->dim }, { "batch", r->batch },
                                                                      { "threads", r->threads } };

@@ -67,7 +67,7 @@ static void mark_best(table *t, const sq_compare_result *result, const int *plac
     if (row >= 0 && result->row_count > 1) table_mark(t, place[row], best->column);
 }
 
-/* One table over the rows of a result: mechanisms, a line across, baselines (left out where only mechanisms have values). At most 80
+/* One table over the rows of a result: mechanisms, a line across, other models, a line, baselines (left out where only mechanisms have values). At most 80
  * characters wide with names of 18. */
 typedef struct view {
     int columns;
@@ -90,8 +90,8 @@ static void print_view(const view *v, const sq_compare_result *result, int *plac
     table_begin(&t, v->headings, v->columns);
     for (int i = 0; i < result->row_count; i++) {
         const sq_compare_row *row = &result->rows[i];
-        if (row->baseline && v->mechanisms_only) continue;
-        if (i > 0 && row->baseline && !row[-1].baseline) table_rule(&t);
+        if ((row->baseline || row->other_model) && v->mechanisms_only) continue;
+        if (i > 0 && (row->baseline != row[-1].baseline || row->other_model != row[-1].other_model)) table_rule(&t);
         table_row_begin(&t);
         place[i] = t.count - 1;
         table_cell(&t, 0, "%s", row->mechanism);
@@ -135,19 +135,19 @@ static int print_result(const sq_compare_result *result)
     return 0;
 }
 
-/* Which mechanisms take the options given as flags: those of --only, else all. Baselines have none. */
-static int chosen_mechanisms(const char *only, int *indices, int *count)
+/* Which mechanisms and models take the options given as flags: those of --only, else all. logistic has none. */
+static int chosen_names(const char *only, int *indices, int *count)
 {
-    if (!only) return parse_mechanisms("compare", "all", indices, count);
+    if (!only) return parse_names("compare", NAMES_ALL, "all", indices, count);
     char names[1024] = "";
     for (const char *at = only; *at;) {
         size_t length = strcspn(at, ","), used = strlen(names);
-        bool baseline = (length == 3 && strncmp(at, "gru", 3) == 0) || (length == 8 && strncmp(at, "logistic", 8) == 0);
-        if (!baseline && used + length + 2 < sizeof names) snprintf(names + used, sizeof names - used, "%s%.*s", used ? "," : "", (int)length, at);
+        bool logistic = length == 8 && strncmp(at, "logistic", 8) == 0;
+        if (!logistic && used + length + 2 < sizeof names) snprintf(names + used, sizeof names - used, "%s%.*s", used ? "," : "", (int)length, at);
         at += length + (at[length] == ',');
     }
     *count = 0;
-    return names[0] ? parse_mechanisms("compare", names, indices, count) : -1;
+    return names[0] ? parse_names("compare", NAMES_ALL, names, indices, count) : -1;
 }
 
 int command_compare(int argc, char **argv)
@@ -158,7 +158,7 @@ int command_compare(int argc, char **argv)
     pairs sets = { 0 }, options = { 0 };
     const flag flags[] = {
         { "seeds", 0, FLAG_FEW, &seeds, "N", "runs of each, with seeds 1 to N (of the task)" },
-        { "only", 0, FLAG_TEXT, &only, "NAMES", "mechanisms and baselines, with commas between (of the task)" },
+        { "only", 0, FLAG_TEXT, &only, "NAMES", "mechanisms, models, baselines, with commas between (of the task)" },
         { "out", 'o', FLAG_TEXT, &folder, "DIR", "folder of results (runs/TASK)" },
         { "threads", 0, FLAG_FEW, &threads, "N", "0: all (0)" },
         { "resume", 0, FLAG_SWITCH, &resume, NULL, "go on where a stopped comparison was, to the same bits" },
@@ -171,7 +171,7 @@ int command_compare(int argc, char **argv)
                 .more_help = print_task_keys };
     int count, indices[MAX_MECHANISMS], chosen;
     int status = flags_parse(&u, argc, argv, &count);
-    if (status < 0) status = chosen_mechanisms(only, indices, &chosen);
+    if (status < 0) status = chosen_names(only, indices, &chosen);
     if (status >= 0) return status;
     sq_task *task = NULL;
     status = task_open(u.command, argv[1], &sets, &options, indices, chosen, &task);

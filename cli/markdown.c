@@ -45,15 +45,15 @@ static void print_matrix(void)
     for (int i = 0; i < ABILITY_COUNT; i++) printf("| %s | %s |\n", abilities[i].name, abilities[i].help);
 }
 
-static void print_options(int mechanism)
+static void print_options(int index)
 {
     sq_option_info option;
-    if (sq_mechanism_option(mechanism, 0, &option) != SQ_OK) {
+    if (name_option(index, 0, &option) != SQ_OK) {
         printf("No options.\n");
         return;
     }
     printf("| option | default | values | what it does |\n|---|---|---|---|\n");
-    for (int i = 0; sq_mechanism_option(mechanism, i, &option) == SQ_OK; i++) {
+    for (int i = 0; name_option(index, i, &option) == SQ_OK; i++) {
         char range[512];
         range_text(&option, range, sizeof range);
         printf("| `%s` | %s%s%s | ", option.name, *option.default_text ? "`" : "", option.default_text, *option.default_text ? "`" : "");
@@ -77,5 +77,15 @@ void print_markdown(void)
         print_paper(info.paper);
         printf(". %s.\n\n", info.cost);
         print_options(m);
+    }
+    printf("\n# Other models\n\nNamed by `models` in a task and `--model`. Those that stream predict after every event from a state of fixed size, and are causal.\n\n"
+           "| model | streams | cost |\n|---|:-:|---|\n");
+    for (int m = 0; sq_model_get(m, &info) == SQ_OK; m++)
+        printf("| [%s](#%s) | %s | %s |\n", info.name, info.name, info.can & SQ_CAN_STREAM ? "yes" : "", info.cost);
+    for (int m = 0; sq_model_get(m, &info) == SQ_OK; m++) {
+        printf("\n## %s\n\n%s. ", info.name, info.title);
+        print_paper(info.paper);
+        printf(". %s.\n\n", info.cost);
+        print_options(sq_mechanism_count() + m);
     }
 }

@@ -3,33 +3,52 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool get_option(int mechanism, const char *name, sq_option_info *info)
+bool name_is_model(int index) { return index >= sq_mechanism_count(); }
+
+sq_status name_get(int index, sq_mechanism_info *info)
 {
-    for (int i = 0; sq_mechanism_option(mechanism, i, info) == SQ_OK; i++)
+    return name_is_model(index) ? sq_model_get(index - sq_mechanism_count(), info) : sq_mechanism_get(index, info);
+}
+
+sq_status name_option(int index, int option, sq_option_info *info)
+{
+    return name_is_model(index) ? sq_model_option(index - sq_mechanism_count(), option, info) : sq_mechanism_option(index, option, info);
+}
+
+static int name_count(void) { return sq_mechanism_count() + sq_model_count(); }
+
+static bool get_option(int index, const char *name, sq_option_info *info)
+{
+    for (int i = 0; name_option(index, i, info) == SQ_OK; i++)
         if (same_name(info->name, name)) return true;
     return false;
 }
 
-int parse_mechanisms(const char *command, const char *text, int *indices, int *count)
+static int unknown_name(const char *command, name_kind kind, const char *name, int first, int last)
 {
+    static const char *const kinds[] = { "mechanism", "model", "mechanism or model" };
+    const char *names[MAX_MECHANISMS];
+    char hint[128];
+    int known = 0;
+    sq_mechanism_info info;
+    for (int i = first; known < MAX_MECHANISMS && i < last && name_get(i, &info) == SQ_OK; i++) names[known++] = info.name;
+    return usage_error(command, "unknown %s '%s'%s", kinds[kind], name, did_you_mean(name, "", names, known, hint, sizeof hint));
+}
+
+int parse_names(const char *command, name_kind kind, const char *text, int *indices, int *count)
+{
+    const int first = kind == NAMES_MODELS ? sq_mechanism_count() : 0, last = kind == NAMES_ATTENTION ? sq_mechanism_count() : name_count();
+    sq_mechanism_info info;
     *count = 0;
-    if (strcmp(text, "all") == 0) {
-        for (; *count < sq_mechanism_count() && *count < MAX_MECHANISMS; (*count)++) indices[*count] = *count;
-        return -1;
-    }
+    for (int i = first; strcmp(text, "all") == 0 && i < last && *count < MAX_MECHANISMS; i++) indices[(*count)++] = i;
+    if (*count > 0) return -1;
     for (const char *at = text;; at++) {
         char name[64];
         size_t length = strcspn(at, ",");
         snprintf(name, sizeof name, "%.*s", (int)(length < sizeof name ? length : sizeof name - 1), at);
-        int index = sq_mechanism_find(name);
-        if (index < 0) {
-            const char *names[MAX_MECHANISMS];
-            char hint[128];
-            int known = 0;
-            sq_mechanism_info info;
-            for (; known < MAX_MECHANISMS && sq_mechanism_get(known, &info) == SQ_OK; known++) names[known] = info.name;
-            return usage_error(command, "unknown mechanism '%s'%s", name, did_you_mean(name, "", names, known, hint, sizeof hint));
-        }
+        int index = first;
+        while (index < last && (name_get(index, &info) != SQ_OK || !same_name(info.name, name))) index++;
+        if (index == last) return unknown_name(command, kind, name, first, last);
         bool again = false;
         for (int i = 0; i < *count; i++) again = again || indices[i] == index;
         if (!again && *count < MAX_MECHANISMS) indices[(*count)++] = index;
@@ -41,7 +60,7 @@ int parse_mechanisms(const char *command, const char *text, int *indices, int *c
 bool find_option(const char *name, sq_option_type *type)
 {
     sq_option_info info;
-    for (int i = 0; i < sq_mechanism_count(); i++) {
+    for (int i = 0; i < name_count(); i++) {
         if (!get_option(i, name, &info)) continue;
         *type = info.type;
         return true;
@@ -53,8 +72,8 @@ int option_names(const char **names, int room)
 {
     int count = 0;
     sq_option_info info;
-    for (int i = 0; i < sq_mechanism_count(); i++)
-        for (int j = 0; sq_mechanism_option(i, j, &info) == SQ_OK; j++) {
+    for (int i = 0; i < name_count(); i++)
+        for (int j = 0; name_option(i, j, &info) == SQ_OK; j++) {
             bool again = false;
             for (int k = 0; k < count; k++) again = again || same_name(names[k], info.name);
             if (!again && count < room) names[count++] = info.name;
@@ -70,9 +89,9 @@ void print_option_flags(void)
         sq_option_info info;
         char owners[1024] = "", flag_text[96], text[2048];
         const char *help = "";
-        for (int j = 0; j < sq_mechanism_count(); j++) {
+        for (int j = 0; j < name_count(); j++) {
             sq_mechanism_info mechanism;
-            if (!get_option(j, names[i], &info) || sq_mechanism_get(j, &mechanism) != SQ_OK) continue;
+            if (!get_option(j, names[i], &info) || name_get(j, &mechanism) != SQ_OK) continue;
             size_t used = strlen(owners);
             snprintf(owners + used, sizeof owners - used, "%s%s", used ? ", " : "", mechanism.name);
             if (!*help) help = info.help;
@@ -85,12 +104,12 @@ void print_option_flags(void)
     }
 }
 
-int options_of(int mechanism, const pairs *given, sq_option *chosen)
+int options_of(int index, const pairs *given, sq_option *chosen)
 {
     int count = 0;
     sq_option_info info;
     for (int i = 0; i < given->count; i++)
-        if (get_option(mechanism, given->item[i].key, &info)) chosen[count++] = (sq_option){ info.name, given->item[i].value };
+        if (get_option(index, given->item[i].key, &info)) chosen[count++] = (sq_option){ info.name, given->item[i].value };
     return count;
 }
 
@@ -105,8 +124,8 @@ int check_options(const char *command, const int *indices, int count, const pair
         char hint[128];
         int options = 0;
         for (int j = 0; j < count; j++)
-            for (int k = 0; options < 256 && sq_mechanism_option(indices[j], k, &info) == SQ_OK; k++) names[options++] = info.name;
-        return usage_error(command, "none of the chosen mechanisms has an option '%s'%s", given->item[i].key,
+            for (int k = 0; options < 256 && name_option(indices[j], k, &info) == SQ_OK; k++) names[options++] = info.name;
+        return usage_error(command, "none of the chosen models has an option '%s'%s", given->item[i].key,
                            did_you_mean(given->item[i].key, "--", names, options, hint, sizeof hint));
     }
     return -1;

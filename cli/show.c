@@ -148,7 +148,7 @@ static int run(show_request *r)
 
 static int resolve(show_request *r, const char *name, sq_option *chosen)
 {
-    int count, status = parse_mechanisms("show", name, &r->mechanism, &count);
+    int count, status = parse_names("show", NAMES_ATTENTION, name, &r->mechanism, &count);
     sq_mechanism_info info;
     if (status >= 0) return status;
     if (count != 1 || strchr(name, ',')) return usage_error("show", "expected one mechanism");

@@ -15,10 +15,10 @@ static sq_status apply(sq_task *task, const pairs *sets, const pairs *options, c
         sq_option chosen[sizeof options->item / sizeof *options->item];
         sq_mechanism_info info;
         int chosen_count = options_of(indices[i], options, chosen);
-        if (sq_mechanism_get(indices[i], &info) != SQ_OK) continue;
+        if (name_get(indices[i], &info) != SQ_OK) continue;
         for (int j = 0; j < chosen_count; j++) {
             char key[192];
-            snprintf(key, sizeof key, "attention.%s.%s", info.name, chosen[j].key);
+            snprintf(key, sizeof key, "%s.%s.%s", name_is_model(indices[i]) ? "models" : "attention", info.name, chosen[j].key);
             sq_status status = sq_task_set(task, key, chosen[j].value, error);
             if (status != SQ_OK) return status;
         }

@@ -9,8 +9,6 @@
 #include "table.h"
 #include "taskfile.h"
 
-static bool is_baseline(const char *name) { return strcmp(name, "gru") == 0 || strcmp(name, "logistic") == 0; }
-
 static void print_quality(const char *name, const sq_quality *quality)
 {
     printf("%-12saccuracy %.4f  AUC %.4f  F1 %.4f  log-loss %.4f\n", name, quality->accuracy, quality->auc, quality->f1, quality->log_loss);
@@ -33,13 +31,14 @@ static void print_result(const sq_run_result *result, const char *folder)
 
 int command_train(int argc, char **argv)
 {
-    const char *mechanism = NULL, *folder = NULL;
+    const char *mechanism = NULL, *model = NULL, *folder = NULL;
     int64_t seed = 1;
     int threads = 0;
     bool resume = false, quiet = false;
     pairs sets = { 0 }, options = { 0 };
     const flag flags[] = {
-        { "attention", 'a', FLAG_TEXT, &mechanism, "NAME", "a mechanism ('subquad list'), or a baseline: gru, logistic (needed)" },
+        { "attention", 'a', FLAG_TEXT, &mechanism, "NAME", "an encoder with this mechanism ('subquad list')" },
+        { "model", 'm', FLAG_TEXT, &model, "NAME", "instead: another model ('subquad list'), or logistic" },
         { "out", 'o', FLAG_TEXT, &folder, "DIR", "run folder (runs/TASK-NAME-seed1)" },
         { "seed", 0, FLAG_COUNT, &seed, "N", "of initial weights, batches and dropout (1)" },
         { "threads", 0, FLAG_FEW, &threads, "N", "0: all (0)" },
@@ -47,23 +46,26 @@ int command_train(int argc, char **argv)
         { "set", 0, FLAG_PAIR, &sets, "KEY=VALUE", "change a key of the task file; may be given again" },
         { "quiet", 'q', FLAG_SWITCH, &quiet, NULL, "no progress" },
     };
-    usage u = { .command = "train", .synopsis = "TASK.yaml --attention NAME [--OPTION VALUE] [--set KEY=VALUE]",
+    usage u = { .command = "train", .synopsis = "TASK.yaml --attention NAME | --model NAME [--OPTION VALUE] [--set KEY=VALUE]",
                 .summary = "Trains one model and leaves it in a run folder that 'subquad predict' reads.", .flags = flags,
                 .flag_count = sizeof flags / sizeof *flags, .least = 1, .most = 1, .mechanism_options = &options, .more_help = print_task_keys };
     int count, indices[MAX_MECHANISMS], chosen = 0;
     int status = flags_parse(&u, argc, argv, &count);
     if (status >= 0) return status;
-    if (!mechanism) return usage_error(u.command, "--attention NAME is missing");
-    if (!is_baseline(mechanism)) {
-        status = parse_mechanisms(u.command, mechanism, indices, &chosen);
+    if (!mechanism == !model) return usage_error(u.command, "expected one of --attention NAME and --model NAME");
+    const char *name = mechanism ? mechanism : model;
+    if (mechanism && (sq_model_find(mechanism) >= 0 || strcmp(mechanism, "logistic") == 0))
+        return usage_error(u.command, "%s is no attention mechanism: --model %s", mechanism, mechanism);
+    if (!model || strcmp(model, "logistic") != 0) {
+        status = parse_names(u.command, mechanism ? NAMES_ATTENTION : NAMES_MODELS, name, indices, &chosen);
         if (status >= 0) return status;
-        if (chosen != 1) return usage_error(u.command, "--attention %s: one mechanism at a time; 'subquad compare' trains several", mechanism);
+        if (chosen != 1) return usage_error(u.command, "%s: one at a time; 'subquad compare' trains several", name);
     }
     sq_task *task = NULL;
     status = task_open(u.command, argv[1], &sets, &options, indices, chosen, &task);
     if (status >= 0) return status;
     char suffix[128], own_folder[512];
-    snprintf(suffix, sizeof suffix, "-%s-seed%llu", mechanism, (unsigned long long)seed);
+    snprintf(suffix, sizeof suffix, "-%s-seed%llu", name, (unsigned long long)seed);
     default_folder(argv[1], suffix, own_folder, sizeof own_folder);
     if (!folder) folder = own_folder;
 
@@ -71,7 +73,7 @@ int command_train(int argc, char **argv)
     sq_run_result result = { 0 };
     sq_error error;
     progress_begin(&line, quiet);
-    sq_train_options run = { .mechanism = mechanism, .folder = folder, .seed = (uint64_t)seed, .threads = threads, .resume = resume,
+    sq_train_options run = { .mechanism = name, .folder = folder, .seed = (uint64_t)seed, .threads = threads, .resume = resume,
                              .progress = progress_show, .user = &line, .stop = stop_on_signal() };
     sq_status done = sq_train(task, &run, &result, &error);
     progress_end(&line);

@@ -10,7 +10,7 @@ extern "C" {
 
 typedef struct sq_compare_options {
     const char *folder;               /* results go here */
-    const char *only;                 /* comma-separated mechanisms; NULL: those of the task */
+    const char *only;                 /* comma-separated mechanisms, models, baselines; NULL: those of the task */
     int seeds;                        /* 0: of the task */
     int threads;                      /* 0: all */
     bool resume;
@@ -23,7 +23,7 @@ typedef struct sq_compare_options {
  * Exponents and crossover are of a training step (forward and backward). */
 typedef struct sq_compare_row {
     char mechanism[64];
-    bool baseline;
+    bool baseline, other_model;       /* neither: an attention mechanism */
     int seeds, diverged;
     sq_quality mean, deviation;       /* test split; deviation NaN with one seed */
     int64_t parameters;
@@ -36,7 +36,7 @@ typedef struct sq_compare_row {
 
 typedef struct sq_compare_result {
     int row_count;
-    sq_compare_row *rows;             /* mechanisms in the task's order, then baselines; one that cannot run here has seeds 0 and a note */
+    sq_compare_row *rows;             /* mechanisms in the task's order, other models, baselines; one that cannot run here has seeds 0 and a note */
     char metric[16];                  /* that mechanisms are ranked by: "auc", "accuracy", "f1", "log-loss" */
     int class_count;
     double majority;                  /* accuracy of always saying the most frequent class of training, on test */

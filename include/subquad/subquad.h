@@ -4,6 +4,7 @@
 
 #include "subquad/status.h"
 #include "subquad/attention.h"
+#include "subquad/models.h"
 #include "subquad/task.h"
 #include "subquad/compare.h"
 #include "subquad/tools.h"

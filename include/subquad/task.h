@@ -78,7 +78,7 @@ typedef struct sq_run_result {
 SQ_API void sq_run_result_clear(sq_run_result *result);
 
 typedef struct sq_train_options {
-    const char *mechanism;            /* a registry name, or "gru", "logistic" */
+    const char *mechanism;            /* a mechanism's name, a model's (models.h), or "logistic" */
     const char *folder;               /* run folder; must be empty or absent unless resume */
     uint64_t seed;
     int threads;                      /* 0: all */

@@ -21,51 +21,58 @@ static sq_status add_models(sq_comparing *c, const char *const *names, int count
         sq_comparing_model *model = &c->models[c->model_count++];
         model->name = names[i];
         model->baseline = baseline;
+        model->attention = sq_mechanism_find(names[i]) >= 0;
         model->runs = sq__alloc_array((size_t)c->seeds, sizeof *model->runs);
         if (!model->runs) return sq__no_memory(error);
     }
     return SQ_OK;
 }
 
-/* `only` names mechanisms and baselines in one list: exactly these run. */
+/* Mechanisms, other models, baselines: each list as a task file has it. What stands in two lists counts as the later: gru as a baseline. */
+static sq_status add_lists(sq_comparing *c, const char *mechanisms, const char *others, const char *baselines, sq_error *error)
+{
+    const char *names[SQ_COMPARE_MODELS], *models[SQ_COMPARE_MODELS], *last[SQ_COMPARE_MODELS];
+    int count, model_count, last_count, kept = 0;
+    SQ_TRY(sq__mechanism_list(mechanisms, names, SQ_COMPARE_MODELS, &count, error));
+    SQ_TRY(sq__model_list(others, models, SQ_COMPARE_MODELS, &model_count, error));
+    SQ_TRY(sq__baseline_list(baselines, last, SQ_COMPARE_MODELS, &last_count, error));
+    for (int i = 0; i < model_count; i++) {
+        bool baseline = false;
+        for (int j = 0; j < last_count; j++) baseline = baseline || strcmp(models[i], last[j]) == 0;
+        if (!baseline) models[kept++] = models[i];
+    }
+    SQ_TRY(add_models(c, names, count, false, error));
+    SQ_TRY(add_models(c, models, kept, false, error));
+    return add_models(c, last, last_count, true, error);
+}
+
+/* `only` names mechanisms, models and baselines in one list: exactly these run. */
 static sq_status add_only(sq_comparing *c, const char *only, sq_error *error)
 {
-    char mechanisms[1024] = "", baselines[1024] = "";
-    const char *names[SQ_COMPARE_MODELS];
-    int count;
+    char lists[3][1024] = { "", "", "" };   /* mechanisms, models, baselines */
     while (*only) {
         char word[64];
         const size_t length = strcspn(only, ",");
         snprintf(word, sizeof word, "%.*s", (int)length, only);
         only += length + (only[length] == ',');
         if (!word[0]) continue;
-        SQ_TRY(strcmp(word, "all") == 0 ? SQ_OK : sq__task_mechanism_check(word, error));
-        char *list = strcmp(word, "all") == 0 || sq_mechanism_find(word) >= 0 ? mechanisms : baselines;
+        const bool all = strcmp(word, "all") == 0, baseline = strcmp(word, "logistic") == 0 || strcmp(word, "gru") == 0;
+        SQ_TRY(all ? SQ_OK : sq__task_mechanism_check(word, error));
+        char *list = lists[all || sq_mechanism_find(word) >= 0 ? 0 : baseline ? 2 : 1];
         const size_t used = strlen(list);
-        if (used + strlen(word) + 2 > sizeof mechanisms) return sq__fail(error, SQ_INVALID, "compare: the list of mechanisms is too long");
-        snprintf(list + used, sizeof mechanisms - used, "%s%s", used ? "," : "", word);
+        if (used + strlen(word) + 2 > sizeof lists[0]) return sq__fail(error, SQ_INVALID, "compare: the list of mechanisms is too long");
+        snprintf(list + used, sizeof lists[0] - used, "%s%s", used ? "," : "", word);
     }
-    SQ_TRY(sq__mechanism_list(mechanisms, names, SQ_COMPARE_MODELS, &count, error));
-    SQ_TRY(add_models(c, names, count, false, error));
-    SQ_TRY(sq__baseline_list(baselines, names, SQ_COMPARE_MODELS, &count, error));
-    return add_models(c, names, count, true, error);
+    return add_lists(c, lists[0], lists[1], lists[2], error);
 }
 
 static sq_status plan(sq_comparing *c, sq_error *error)
 {
     const sq_compare_config *config = &c->task->compare;
-    const char *names[SQ_COMPARE_MODELS];
-    int count;
     c->seeds = c->options->seeds > 0 ? c->options->seeds : (int)config->seeds;
     c->threads = c->options->threads > 0 ? c->options->threads : sq__threads_available();
     SQ_TRY(sq__length_list(config->lengths, c->lengths, SQ_COMPARE_LENGTHS, &c->length_count, error));
-    if (c->options->only) SQ_TRY(add_only(c, c->options->only, error));
-    else {
-        SQ_TRY(sq__mechanism_list(config->mechanisms, names, SQ_COMPARE_MODELS, &count, error));
-        SQ_TRY(add_models(c, names, count, false, error));
-        SQ_TRY(sq__baseline_list(config->baselines, names, SQ_COMPARE_MODELS, &count, error));
-        SQ_TRY(add_models(c, names, count, true, error));
-    }
+    SQ_TRY(c->options->only ? add_only(c, c->options->only, error) : add_lists(c, config->mechanisms, config->models, config->baselines, error));
     return c->model_count > 0 ? SQ_OK : sq__fail(error, SQ_INVALID, "compare: there is no mechanism to compare");
 }
 

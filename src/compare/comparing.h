@@ -12,7 +12,7 @@ enum { SQ_COMPARE_MODELS = 64, SQ_COMPARE_LENGTHS = 32, SQ_COMPARE_OPTIONS = 512
 
 typedef struct sq_comparing_model {
     const char *name;                  /* static text */
-    bool baseline;
+    bool baseline, attention;          /* attention: a mechanism, which the sweep measures, too */
     char refused[256];                 /* why it cannot run on this task; "" */
     char options[SQ_COMPARE_OPTIONS];  /* "rank=64 sharing=none" */
     int run_count;
@@ -30,7 +30,7 @@ typedef struct sq_comparing {
     const char *folder;
     int threads, seeds, length_count, model_count;
     int64_t lengths[SQ_COMPARE_LENGTHS];
-    sq_comparing_model models[SQ_COMPARE_MODELS];   /* mechanisms, then baselines */
+    sq_comparing_model models[SQ_COMPARE_MODELS];   /* mechanisms, other models, baselines */
     sq_store *store;
     char started[32];
     double begin;                      /* clock */

@@ -60,7 +60,7 @@ static double mean_run_seconds(const sq_comparing_model *model)
 
 static void fill_row(const sq_comparing_model *model, sq_compare_row *row)
 {
-    *row = (sq_compare_row){ .baseline = model->baseline, .seeds = model->run_count };
+    *row = (sq_compare_row){ .baseline = model->baseline, .other_model = !model->baseline && !model->attention, .seeds = model->run_count };
     snprintf(row->mechanism, sizeof row->mechanism, "%s", model->name);
     for (int q = 0; q < QUALITIES; q++) quality_over_seeds(model, q, (double *)&row->mean + q, (double *)&row->deviation + q);
     row->epoch_seconds = mean_of(model, offsetof(sq_run_result, epoch_seconds));

@@ -58,7 +58,7 @@ static double model_guess(const sq_comparing *c, const sq_comparing_model *model
 {
     sq_task_job made;
     double seconds = 0;
-    if (model->baseline || sq__task_job_make(c->task, c->dataset, model->name, 1, &made, NULL) != SQ_OK) return 0;
+    if (!model->attention || sq__task_job_make(c->task, c->dataset, model->name, 1, &made, NULL) != SQ_OK) return 0;
     for (int l = 0; l < c->length_count; l++) seconds += case_guess(c, &made.job, c->lengths[l]);
     sq__task_job_clear(&made);
     return seconds;
@@ -164,9 +164,9 @@ static sq_status sweep_model(const sq_comparing *c, sq_comparing_model *model, c
 sq_status sq__compare_sweep(sq_comparing *c, sq_error *error)
 {
     sweep_pace pace = { .guessed_left = c->sweep_seconds };
-    for (int i = 0; i < c->model_count; i++) pace.total += c->models[i].baseline ? 0 : c->length_count;
+    for (int i = 0; i < c->model_count; i++) pace.total += !c->models[i].attention ? 0 : c->length_count;
     for (int i = 0; i < c->model_count && c->length_count > 0; i++) {
-        if (c->models[i].baseline) continue;
+        if (!c->models[i].attention) continue;
         char *condition = condition_text(c, &c->models[i]);
         const sq_status status = condition ? sweep_model(c, &c->models[i], condition, &pace, error) : sq__no_memory(error);
         sq__free(condition);

@@ -45,6 +45,6 @@ static sq_var *run(const sq_backbone *backbone, sq_tape *tape, sq_backbone_call 
 }
 
 const sq_backbone_kind sq__backbone_gru = {
-    .name = "gru", .title = "Gated recurrent network", .paper = "arXiv:1406.1078", .cost = "n", .can = SQ_MODEL_STREAMS | SQ_MODEL_LAST,
+    .name = "gru", .title = "Gated recurrent network", .paper = "arXiv:1406.1078", .cost = "O(n H^2) time, O(H) state", .can = SQ_MODEL_STREAMS | SQ_MODEL_LAST,
     .create = create, .destroy = destroy, .run = run,
 };

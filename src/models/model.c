@@ -3,12 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "attention/kind.h"
 #include "models/backbone.h"
+#include "models/catalogue.h"
 #include "models/events.h"
 #include "nn/set_transformer.h"
-
-enum { MOST_NAMES = 512 };
 
 struct sq_model {
     sq_model_config config;            /* pooling: never "auto" */
@@ -25,23 +23,10 @@ struct sq_model {
 
 /* ---- creation ---- */
 
-sq_status sq__model_name_check(const char *name, const char *other, sq_error *error)
-{
-    const char *names[MOST_NAMES];
-    char near[128];
-    int count = 0;
-    for (const sq_attention_kind *const *kind = sq__attention_kinds(); *kind && count < MOST_NAMES; kind++) names[count++] = (*kind)->name;
-    for (const sq_backbone_kind *const *kind = sq__backbone_kinds(); *kind && count < MOST_NAMES; kind++) names[count++] = (*kind)->name;
-    if (other && count < MOST_NAMES) names[count++] = other;
-    for (int i = 0; i < count; i++)
-        if (strcmp(names[i], name) == 0) return SQ_OK;
-    return sq__fail(error, SQ_NOT_FOUND, "no mechanism or model '%s'%s", name, sq__did_you_mean(name, names, count, near, sizeof near));
-}
-
 static sq_status find_kind(const char *name, const sq_backbone_kind **kind, sq_error *error)
 {
     if (!name) return sq__fail(error, SQ_INVALID, "a model needs the name of a mechanism or of a kind");
-    SQ_TRY(sq__model_name_check(name, NULL, error));
+    SQ_TRY(sq__name_check(NULL, name, NULL, error));
     *kind = sq_mechanism_find(name) >= 0 ? &sq__backbone_encoder : sq__backbone_kind(name);
     return SQ_OK;
 }

@@ -31,8 +31,6 @@ sq_status sq__model_create(sq_model **model, const sq_model_config *config, cons
 void sq__model_destroy(sq_model **model);
 sq_parameter *sq__model_parameters(sq_model *model, int *count);         /* trainable and not; order fixed */
 int64_t sq__model_parameter_count(const sq_model *model);                /* trainable numbers */
-/* Is there such a mechanism or kind? SQ_NOT_FOUND with the nearest. other: one more name that is known, or NULL. */
-sq_status sq__model_name_check(const char *name, const char *other, sq_error *error);
 /* Logits [B, classes]; NULL after a failure, which the tape keeps. auxiliary (may be NULL) receives the sum of the mechanisms'
  * regularisers, weighted by their own options, as a scalar variable, or NULL. */
 sq_var *sq__model_forward(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_var **auxiliary);

@@ -41,12 +41,12 @@ void sq__pareto(const sq_comparison *c, const double *cost, bool *on_front)
     }
 }
 
-/* wanted: 0 mechanisms, 1 baselines, 2 both */
-static int best_of(const sq_comparison *c, int wanted)
+/* baselines: of them, or of the mechanisms and other models. any: of all. */
+static int best_of(const sq_comparison *c, bool any, bool baselines)
 {
     int best = -1;
     for (int i = 0; i < c->count; i++)
-        if ((wanted == 2 || c->models[i].row.baseline == (wanted == 1)) && isfinite(quality(c, i)) &&
+        if ((any || c->models[i].row.baseline == baselines) && isfinite(quality(c, i)) &&
             (best < 0 || goodness(c, i) > goodness(c, best)))
             best = i;
     return best;
@@ -87,7 +87,7 @@ static void against(char *line, const sq_comparison *c, int a, int b)
     const double lead = sq__lead(c, a, b, &spread);
     if (lead < 5e-4) add(line, ", level with ");
     else add(line, ", %s better than ", sq__format_fixed(figure, lead, 3));
-    add(line, "%s, %s (", c->models[b].row.baseline ? "the best baseline" : "the best attention mechanism", c->models[b].row.mechanism);
+    add(line, "%s, %s (", c->models[b].row.baseline ? "the best baseline" : c->models[b].row.other_model ? "the best sequence model" : "the best attention mechanism", c->models[b].row.mechanism);
     add_figure(line, c, b);
     if (!isfinite(spread)) add(line, "); with one seed the spread is unknown");
     else add(line, "); the difference is %s the spread of %s", lead > spread ? "beyond" : "within", sq__format_fixed(figure, spread, 3));
@@ -166,7 +166,7 @@ static void cost(char *line, const sq_comparison *c, const sq_findings *f)
 
 static bool swept_beside_exact(const sq_comparison *c, const sq_findings *f, int i)
 {
-    return i != f->exact && c->models[i].point_count > 0 && !c->models[i].row.baseline;
+    return i != f->exact && c->models[i].point_count > 0;
 }
 
 /* "a, b, c, d, e and 3 more": the mechanisms of the sweep that cross at `from` (NaN: nowhere). */
@@ -243,9 +243,9 @@ static void troubles(char *line, const sq_comparison *c)
 void sq__findings(const sq_comparison *c, sq_findings *f)
 {
     memset(f, 0, sizeof *f);
-    f->best = best_of(c, 2);
-    f->best_mechanism = best_of(c, 0);
-    f->best_baseline = best_of(c, 1);
+    f->best = best_of(c, true, false);
+    f->best_mechanism = best_of(c, false, false);
+    f->best_baseline = best_of(c, false, true);
     f->exact = -1;
     for (int i = 0; i < c->count; i++)
         if (strcmp(c->models[i].row.mechanism, "softmax") == 0) f->exact = i;

@@ -44,12 +44,20 @@ static double rank_of(const sq_comparison *c, int i)
     return !isfinite(value) ? -INFINITY : sq__metric_falls(c->metric) ? -value : value;
 }
 
+typedef enum group { MECHANISMS, OTHER_MODELS, BASELINES, GROUPS } group;
+static const char *const group_titles[] = { "attention mechanisms, best first", "other models", "baselines" };
+
+static group group_of(const sq_compared *model)
+{
+    return model->row.baseline ? BASELINES : model->row.other_model ? OTHER_MODELS : MECHANISMS;
+}
+
 /* The next model of a group in order of quality, after `last` (-1: the best); -1 at the end. Equal ones by their place. */
-static int next_by_quality(const sq_comparison *c, bool baseline, int last)
+static int next_by_quality(const sq_comparison *c, group of, int last)
 {
     int next = -1;
     for (int i = 0; i < c->count; i++) {
-        if (c->models[i].row.baseline != baseline || i == last) continue;
+        if (group_of(&c->models[i]) != of || i == last) continue;
         if (last >= 0 && (rank_of(c, i) > rank_of(c, last) || (rank_of(c, i) == rank_of(c, last) && i < last))) continue;
         if (next < 0 || rank_of(c, i) > rank_of(c, next)) next = i;
     }
@@ -92,10 +100,10 @@ void sq__page_table(const sq_comparison *c, const sq_findings *found, FILE *file
             if ((strcmp(quality_columns[q], c->metric) == 0) == (pass == 0)) fprintf(file, "<th scope=\"col\">%s</th>", sq__metric_title(quality_columns[q]));
     fputs("<th scope=\"col\">parameters</th><th scope=\"col\">time an<br>epoch</th><th scope=\"col\">training<br>time</th><th scope=\"col\">clients/s</th><th scope=\"col\">tokens/s</th>"
           "<th scope=\"col\">memory,<br>training</th><th scope=\"col\">memory,<br>inference</th></tr></thead>\n<tbody>\n", file);
-    for (int baseline = 0; baseline < 2; baseline++) {
-        int i = next_by_quality(c, baseline, -1);
-        if (i >= 0) fprintf(file, "<tr class=\"group\"><td colspan=\"12\">%s</td></tr>\n", baseline ? "baselines" : "attention mechanisms, best first");
-        for (; i >= 0; i = next_by_quality(c, baseline, i)) row(c, found, i, file);
+    for (group g = 0; g < GROUPS; g++) {
+        int i = next_by_quality(c, g, -1);
+        if (i >= 0) fprintf(file, "<tr class=\"group\"><td colspan=\"12\">%s</td></tr>\n", group_titles[g]);
+        for (; i >= 0; i = next_by_quality(c, g, i)) row(c, found, i, file);
     }
     fputs("</tbody></table></div>\n", file);
 }
@@ -114,14 +122,14 @@ void sq__page_sweep(const sq_comparison *c, FILE *file)
 {
     char figure[SQ_FIGURE_SIZE];
     bool any = false;
-    for (int i = 0; i < c->count; i++) any |= c->models[i].point_count > 0 || (!c->models[i].row.baseline && c->models[i].sweep_note[0]);
+    for (int i = 0; i < c->count; i++) any |= c->models[i].point_count > 0 || (group_of(&c->models[i]) == MECHANISMS && c->models[i].sweep_note[0]);
     if (!any) return;
     fputs("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">mechanism</th><th scope=\"col\">time grows as<br>(training)</th><th scope=\"col\">(inference)</th>"
           "<th scope=\"col\">memory grows as<br>(training)</th><th scope=\"col\">(inference)</th><th scope=\"col\">faster than softmax<br>from (training)</th>"
           "<th scope=\"col\">(inference)</th><th></th></tr></thead>\n<tbody>\n", file);
     for (int i = 0; i < c->count; i++) {
         const sq_compared *model = &c->models[i];
-        if (model->row.baseline) continue;
+        if (group_of(model) != MECHANISMS) continue;
         fputs("<tr>", file);
         name_cell(c, i, "", file);
         const double exponents[] = { model->time_exponent[SQ_BACKWARD], model->time_exponent[SQ_FORWARD], model->memory_exponent[SQ_BACKWARD],

@@ -129,6 +129,7 @@ static json_t *model_object(tree *t, const sq_compared *model)
     set(t, object, "mechanism", text(row->mechanism));
     set(t, object, "options", text(model->options));
     set(t, object, "baseline", json_boolean(row->baseline));
+    set(t, object, "other_model", json_boolean(row->other_model));
     set(t, object, "seeds", integer(row->seeds));
     set(t, object, "diverged", integer(row->diverged));
     set(t, object, "note", text(row->note));
@@ -143,7 +144,7 @@ static json_t *model_object(tree *t, const sq_compared *model)
     set(t, object, "inference_peak_bytes", integer((int64_t)row->inference_peak_bytes));
     for (int i = 0; i < model->run_count; i++) append(t, runs, run_object(t, &model->runs[i]));
     set(t, object, "runs", runs);
-    if (!row->baseline) set(t, object, "sweep", sweep(t, model));
+    if (!row->baseline && !row->other_model) set(t, object, "sweep", sweep(t, model));
     return object;
 }
 

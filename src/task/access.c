@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attention/kind.h"
 #include "io/yaml_fields.h"
+#include "models/catalogue.h"
 #include "task/task.h"
 
 /* ---- sections that are one table ---- */
@@ -36,8 +36,8 @@ sq_status sq_task_option(const char *name, int index, sq_option_info *info)
 /* ---- paths ---- */
 
 typedef struct place {
-    char section[32], mechanism[64];
-    const char *rest;                  /* what follows the section, and for attention the mechanism */
+    char section[32], owner[64];
+    const char *rest;                  /* what follows the section, and for attention and models the name */
     const sq_field *fields;            /* NULL: data */
     void *config;
 } place;
@@ -54,7 +54,7 @@ static bool cut_word(const char **path, char *word, size_t size)
 
 static sq_status find_place(sq_task *task, const char *path, place *at, sq_error *error)
 {
-    static const char *const names[] = { "data", "model", "train", "attention", "compare" };
+    static const char *const names[] = { "data", "model", "train", "attention", "models", "compare" };
     char near[128];
     *at = (place){ .rest = path };
     if (!cut_word(&at->rest, at->section, sizeof at->section))
@@ -64,25 +64,25 @@ static sq_status find_place(sq_task *task, const char *path, place *at, sq_error
     if (table) {
         at->fields = table->fields;
         at->config = (char *)task + table->offset;
-        snprintf(at->mechanism, sizeof at->mechanism, "%s", at->section);
+        snprintf(at->owner, sizeof at->owner, "%s", at->section);
         return SQ_OK;
     }
-    if (strcmp(at->section, "attention") != 0)
-        return sq__fail(error, SQ_NOT_FOUND, "a task has no section '%s'%s", at->section, sq__did_you_mean(at->section, names, 5, near, sizeof near));
-    if (!cut_word(&at->rest, at->mechanism, sizeof at->mechanism))
-        return sq__fail(error, SQ_INVALID, "'%s' is no path of a setting; expected attention.MECHANISM.OPTION", path);
-    const int index = sq_mechanism_find(at->mechanism);
-    if (index < 0) return sq__task_mechanism_check(at->mechanism, error) == SQ_OK
-        ? sq__fail(error, SQ_NOT_FOUND, "the baseline %s has no options", at->mechanism) : SQ_NOT_FOUND;
-    at->fields = sq__attention_kinds()[index]->fields;
-    at->config = task->attention[index];
+    if (strcmp(at->section, "attention") != 0 && strcmp(at->section, "models") != 0)
+        return sq__fail(error, SQ_NOT_FOUND, "a task has no section '%s'%s", at->section, sq__did_you_mean(at->section, names, 6, near, sizeof near));
+    if (!cut_word(&at->rest, at->owner, sizeof at->owner))
+        return sq__fail(error, SQ_INVALID, "'%s' is no path of a setting; expected %s.NAME.OPTION", path, at->section);
+    SQ_TRY(sq__name_check(at->section, at->owner, NULL, error));
+    const int index = sq__named_find(at->owner);
+    at->fields = sq__named_at(index).fields;
+    at->config = task->options[index];
+    if (!at->fields) return sq__fail(error, SQ_NOT_FOUND, "%s has no options", at->owner);
     return SQ_OK;
 }
 
 static sq_status set_compare(sq_task *task, const place *at, const char *value, sq_error *error)
 {
     sq_compare_config changed = task->compare;
-    SQ_TRY(sq__fields_set(at->fields, &changed, at->mechanism, at->rest, value, error));
+    SQ_TRY(sq__fields_set(at->fields, &changed, at->owner, at->rest, value, error));
     SQ_TRY(sq__compare_config_check(&changed, error));
     task->compare = changed;
     return SQ_OK;
@@ -104,7 +104,7 @@ sq_status sq_task_set(sq_task *task, const char *path, const char *value, sq_err
     SQ_TRY(find_place(task, path, &at, error));
     if (!at.config) return sq__data_config_set(task->data, at.rest, value, error);
     if (at.config == &task->compare) return set_compare(task, &at, value, error);
-    return sq__fields_set(at.fields, at.config, at.mechanism, at.rest, value, error);
+    return sq__fields_set(at.fields, at.config, at.owner, at.rest, value, error);
 }
 
 const char *sq_task_get(sq_task *task, const char *path)
@@ -131,12 +131,13 @@ static sq_status write_yaml(const sq_task *task, FILE *stream, sq_error *error)
         fprintf(stream, "%s:\n", tables[i].name);
         sq__yaml_fields_write(stream, tables[i].fields, (const char *)task + tables[i].offset, 2);
     }
-    fputs("attention:\n", stream);
-    for (int i = 0; i < task->mechanism_count; i++) {
-        const sq_attention_kind *kind = sq__attention_kinds()[i];
-        if (sq__fields_count(kind->fields) == 0) continue;
-        fprintf(stream, "  %s:\n", kind->name);
-        sq__yaml_fields_write(stream, kind->fields, task->attention[i], 4);
+    const char *heading = "";
+    for (int i = 0; i < task->option_count; i++) {
+        const sq_named named = sq__named_at(i);
+        if (sq__fields_count(named.fields) == 0) continue;
+        if (strcmp(heading, named.section) != 0) fprintf(stream, "%s:\n", heading = named.section);
+        fprintf(stream, "  %s:\n", named.name);
+        sq__yaml_fields_write(stream, named.fields, task->options[i], 4);
     }
     return SQ_OK;
 }

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "subquad/attention.h"
+#include "models/catalogue.h"
 
 const sq_field sq__compare_fields[] = {
     SQ_TEXT(sq_compare_config, mechanisms, "all", "names of mechanisms, or all"),
+    SQ_TEXT(sq_compare_config, models, "none", "names of other models (subquad list), all, or none"),
     SQ_TEXT(sq_compare_config, baselines, "logistic,gru", "logistic, gru, or none"),
     SQ_INT(sq_compare_config, seeds, "3", 1, 1000, "runs per mechanism, each with its own seed"),
     SQ_INT(sq_compare_config, seed, "1", 0, 1e15, "the first seed; the others follow it"),
@@ -57,19 +58,29 @@ static sq_status name_list(const char *list, const char *what, const char *const
     return SQ_OK;
 }
 
-sq_status sq__mechanism_list(const char *list, const char **names, int room, int *count, sq_error *error)
+/* A list of names of one section of the catalogue; "all" of them. */
+static sq_status named_list(const char *list, const char *section, const char *what, const char **names, int room, int *count, sq_error *error)
 {
     const char *known[MOST_NAMES];
-    const int known_count = sq_mechanism_count() < MOST_NAMES ? sq_mechanism_count() : MOST_NAMES;
-    sq_mechanism_info info;
-    for (int i = 0; i < known_count; i++) {
-        sq_mechanism_get(i, &info);
-        known[i] = info.name;
+    int known_count = 0;
+    for (int i = 0; i < sq__named_count() && known_count < MOST_NAMES; i++) {
+        const sq_named named = sq__named_at(i);
+        if (strcmp(named.section, section) == 0) known[known_count++] = named.name;
     }
-    if (!same(list, "all")) return name_list(list, "mechanism", known, known_count, names, room, count, error);
+    if (!same(list, "all")) return name_list(list, what, known, known_count, names, room, count, error);
     *count = known_count < room ? known_count : room;
     memcpy(names, known, (size_t)*count * sizeof *names);
     return SQ_OK;
+}
+
+sq_status sq__mechanism_list(const char *list, const char **names, int room, int *count, sq_error *error)
+{
+    return named_list(list, "attention", "mechanism", names, room, count, error);
+}
+
+sq_status sq__model_list(const char *list, const char **names, int room, int *count, sq_error *error)
+{
+    return named_list(list, "models", "model", names, room, count, error);
 }
 
 sq_status sq__baseline_list(const char *list, const char **names, int room, int *count, sq_error *error)
@@ -97,9 +108,10 @@ sq_status sq__compare_config_check(const sq_compare_config *config, sq_error *er
 {
     const char *names[MOST_NAMES];
     int64_t lengths[64];
-    int count, baselines;
+    int count, models, baselines;
     SQ_TRY(sq__mechanism_list(config->mechanisms, names, MOST_NAMES, &count, error));
+    SQ_TRY(sq__model_list(config->models, names, MOST_NAMES, &models, error));
     SQ_TRY(sq__baseline_list(config->baselines, names, MOST_NAMES, &baselines, error));
-    if (count + baselines == 0) return sq__fail(error, SQ_INVALID, "compare: names neither a mechanism nor a baseline");
+    if (count + models + baselines == 0) return sq__fail(error, SQ_INVALID, "compare: names no mechanism, no model and no baseline");
     return sq__length_list(config->lengths, lengths, 64, &count, error);
 }

@@ -1,4 +1,4 @@
-/* The `compare` section of a task file. Depends on attention (the registry's names), base. */
+/* The `compare` section of a task file. Depends on models (the names), base. */
 #ifndef SQ_TASK_COMPARE_CONFIG_H
 #define SQ_TASK_COMPARE_CONFIG_H
 
@@ -6,6 +6,7 @@
 
 typedef struct sq_compare_config {
     char mechanisms[SQ_TEXT_FIELD_SIZE];   /* names by comma, or "all" */
+    char models[SQ_TEXT_FIELD_SIZE];       /* names by comma, "all" or "none" */
     char baselines[SQ_TEXT_FIELD_SIZE];    /* of "logistic", "gru"; or "none" */
     int64_t seeds, seed;                   /* how many, and the first */
     char lengths[SQ_TEXT_FIELD_SIZE];      /* rising whole numbers by comma; "" no sweep */
@@ -16,9 +17,10 @@ extern const sq_field sq__compare_fields[];
 
 /* Unknown mechanisms and baselines (the nearest is named), lengths that are no rising numbers. */
 sq_status sq__compare_config_check(const sq_compare_config *config, sq_error *error);
-/* The names of a list: mechanisms "all" is the whole registry, "none" and "" are empty; SQ_NOT_FOUND with the nearest for another name.
+/* The names of a list: "all" is everything there is, "none" and "" are empty; SQ_NOT_FOUND with the nearest for another name.
  * names [room] point at static text; each at most once. */
 sq_status sq__mechanism_list(const char *list, const char **names, int room, int *count, sq_error *error);
+sq_status sq__model_list(const char *list, const char **names, int room, int *count, sq_error *error);
 sq_status sq__baseline_list(const char *list, const char **names, int room, int *count, sq_error *error);
 sq_status sq__length_list(const char *list, int64_t *lengths, int room, int *count, sq_error *error);
 

@@ -3,25 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attention/kind.h"
 #include "io/file.h"
 #include "io/yaml_fields.h"
+#include "models/catalogue.h"
 
-static const char *const sections[] = { "name", "data", "model", "train", "attention", "compare" };
+static const char *const sections[] = { "name", "data", "model", "train", "attention", "models", "compare" };
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
 static sq_status create(sq_task **task, const char *path, sq_error *error)
 {
-    const sq_attention_kind *const *kinds = sq__attention_kinds();
     sq_task *made = *task = sq__alloc_zero(sizeof *made);
     if (!made) return sq__no_memory(error);
     made->path = sq__strdup(path);
-    made->attention = sq__alloc_array((size_t)sq_mechanism_count(), sizeof *made->attention);
-    if (!made->path || !made->attention) return sq__no_memory(error);
-    for (int i = 0; i < sq_mechanism_count(); i++, made->mechanism_count++) {
-        made->attention[i] = sq__alloc_zero(kinds[i]->config_size);
-        if (!made->attention[i]) return sq__no_memory(error);
-        sq__fields_defaults(kinds[i]->fields, made->attention[i]);
+    made->options = sq__alloc_array((size_t)sq__named_count(), sizeof *made->options);
+    if (!made->path || !made->options) return sq__no_memory(error);
+    for (int i = 0; i < sq__named_count(); i++, made->option_count++) {
+        const sq_named named = sq__named_at(i);
+        made->options[i] = sq__alloc_zero(named.config_size + 1);   /* some have none */
+        if (!made->options[i]) return sq__no_memory(error);
+        sq__fields_defaults(named.fields, made->options[i]);
     }
     sq__fields_defaults(sq__model_fields, &made->model);
     sq__fields_defaults(sq__train_fields, &made->train);
@@ -33,8 +33,8 @@ void sq_task_destroy(sq_task **task)
 {
     if (!task || !*task) return;
     sq_task *old = *task;
-    for (int i = 0; i < old->mechanism_count; i++) sq__free(old->attention[i]);
-    sq__free(old->attention);
+    for (int i = 0; i < old->option_count; i++) sq__free(old->options[i]);
+    sq__free(old->options);
     sq__data_config_destroy(&old->data);
     sq__free(old->path);
     sq__free(old->name);
@@ -42,21 +42,19 @@ void sq_task_destroy(sq_task **task)
     *task = NULL;
 }
 
-/* attention: {performer: {features: 64}} */
-static sq_status read_attention(sq_task *task, const sq_yaml_document *document, const sq_yaml *map, sq_error *error)
+/* attention: {performer: {features: 64}}, models: {lstm: {hidden: 128}} */
+static sq_status read_options(sq_task *task, const sq_yaml_document *document, const char *section, sq_error *error)
 {
-    const sq_attention_kind *const *kinds = sq__attention_kinds();
-    if (map->type == SQ_YAML_SCALAR && map->text[0] == 0) return SQ_OK;
-    if (map->type != SQ_YAML_MAP) return sq__yaml_fail(document, map, error, "attention: expected mechanisms with options");
+    const sq_yaml *map = sq__yaml_get(document->root, section);
+    if (!map || (map->type == SQ_YAML_SCALAR && map->text[0] == 0)) return SQ_OK;
+    if (map->type != SQ_YAML_MAP) return sq__yaml_fail(document, map, error, "%s: expected names with options", section);
     for (int i = 0; i < map->count; i++) {
         const sq_yaml *key = map->keys[i];
-        const int index = sq_mechanism_find(key->text);
         sq_error why;
-        if (index < 0) {
-            sq__task_mechanism_check(key->text, &why);
+        if (sq__name_check(section, key->text, NULL, &why) != SQ_OK)
             return sq__fail(error, SQ_NOT_FOUND, "%s:%d:%d: %s", document->name, key->line, key->column, why.message);
-        }
-        SQ_TRY(sq__yaml_fields_read(document, map->items[i], kinds[index]->fields, task->attention[index], kinds[index]->name, error));
+        const int index = sq__named_find(key->text);
+        SQ_TRY(sq__yaml_fields_read(document, map->items[i], sq__named_at(index).fields, task->options[index], key->text, error));
     }
     return SQ_OK;
 }
@@ -77,7 +75,8 @@ static sq_status read_sections(sq_task *task, const sq_yaml_document *document, 
     SQ_TRY(sq__data_config_load(&task->data, document, node, folder, error));
     if ((node = sq__yaml_get(root, "model"))) SQ_TRY(sq__yaml_fields_read(document, node, sq__model_fields, &task->model, "model", error));
     if ((node = sq__yaml_get(root, "train"))) SQ_TRY(sq__yaml_fields_read(document, node, sq__train_fields, &task->train, "train", error));
-    if ((node = sq__yaml_get(root, "attention"))) SQ_TRY(read_attention(task, document, node, error));
+    SQ_TRY(read_options(task, document, "attention", error));
+    SQ_TRY(read_options(task, document, "models", error));
     if ((node = sq__yaml_get(root, "compare"))) SQ_TRY(read_compare(task, document, node, error));
     if (!(node = sq__yaml_get(root, "name"))) return SQ_OK;
     if (node->type != SQ_YAML_SCALAR) return sq__yaml_fail(document, node, error, "name: expected one value");

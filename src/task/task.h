@@ -13,8 +13,8 @@ struct sq_task {
     sq_model_config model;
     sq_train_config train;
     sq_compare_config compare;
-    int mechanism_count;
-    void **attention;                  /* [mechanism_count] option struct of each registry row */
+    int option_count;
+    void **options;                    /* [option_count] option struct of everything that can be named (models/catalogue.h) */
     char shown[SQ_TEXT_FIELD_SIZE];    /* what sq_task_get returned last */
 };
 
@@ -24,12 +24,12 @@ typedef struct sq_task_reading { sq_progress_fn progress; void *user; sq_stop_fl
 sq_status sq__task_dataset(const sq_task *task, const sq_task_reading *reading, sq_dataset **dataset, sq_error *error);
 
 /* A job of this task, with everything filled in but threads, folder, resume, progress, user and stop. mechanism: a registry name or
- * "gru", "logistic"; SQ_NOT_FOUND with the nearest otherwise. dataset is borrowed (may be NULL when only the options matter). */
+ * a model's, or "logistic"; SQ_NOT_FOUND with the nearest otherwise. dataset is borrowed (may be NULL when only the options matter). */
 typedef struct sq_task_job { sq_train_job job; void *memory; char *yaml; } sq_task_job;
 sq_status sq__task_job_make(const sq_task *task, const sq_dataset *dataset, const char *mechanism, uint64_t seed, sq_task_job *made, sq_error *error);
 void sq__task_job_clear(sq_task_job *made);
 
-/* Is it a registry name or a baseline? */
+/* Is it a mechanism, a model or "logistic"? */
 sq_status sq__task_mechanism_check(const char *mechanism, sq_error *error);
 
 #endif

@@ -46,7 +46,7 @@ sq_status sq__describe_job(const sq_train_job *job, char **text, sq_error *error
     FILE *stream = open_memstream(&made, &size);
     if (!stream) return sq__no_memory(error);
     fprintf(stream, "mechanism=%s\nseed=%" PRIu64 "\n", job->mechanism, job->seed);
-    for (int i = 0; i < job->option_count; i++) fprintf(stream, "attention.%s=%s\n", job->options[i].key, job->options[i].value);
+    for (int i = 0; i < job->option_count; i++) fprintf(stream, "option.%s=%s\n", job->options[i].key, job->options[i].value);
     put_fields(stream, "model", sq__model_fields, &job->model);
     put_fields(stream, "train", sq__train_fields, &job->train);
     fprintf(stream, "data=%016" PRIx64 "\n", data_fingerprint(job->dataset));

@@ -83,7 +83,7 @@ class BadInput(Case):
         self.no_training("task.yaml:1:1: the file is empty")
         self.no_training("train has no option 'epoch'; did you mean 'epochs'?", "--set", "train.epoch=3")
         self.no_training("epochs", "--set", "train.epochs=none")
-        self.no_training("none of the chosen mechanisms has an option 'rank'", "--rank", 3)
+        self.no_training("none of the chosen models has an option 'rank'", "--rank", 3)
 
     def test_cells(self):
         rows = sum(self.tables[name].count(b"\n") - 1 for name in ("transactions.csv", "gender.csv"))
@@ -165,7 +165,7 @@ class FullDisk(Case):
         self.refused("data", "clients", "--out", "none", "--clients", 40, says="none/transactions.csv: cannot write: ", prepare=self.limited(20000))
         self.assertEqual(os.listdir(self.path("none")), [])
         task = self.clients(clients=40)
-        self.run_program("train", task, "--attention", "logistic", "--out", "run", *QUIET)
+        self.run_program("train", task, "--model", "logistic", "--out", "run", *QUIET)
         self.refused("predict", "run", os.path.join("clients", "transactions.csv"), "-o", "p.csv", says="p.csv: cannot write: ", prepare=self.limited(500))
         self.assertEqual(sorted(os.listdir(self.folder)), ["clients", "none", "run"])
 

@@ -135,7 +135,7 @@ class Compare(Case):
     def test_refusals(self):
         task = self.clients(clients=40)
         self.refused("compare", task, "--quiet", "--only", "softmax,perfomer", says="did you mean 'performer'?")
-        self.refused("compare", task, "--only", "softmax", "--rank", 4, says="none of the chosen mechanisms has an option 'rank'")
+        self.refused("compare", task, "--only", "softmax", "--rank", 4, says="none of the chosen models has an option 'rank'")
         self.refused("compare", task, "--set", "compare.sedes=2", says="seeds")
 
 

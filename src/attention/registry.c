@@ -39,6 +39,7 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_local_2d,
     &sq__attention_longnet,
     &sq__attention_fastformer,
+    &sq__attention_memory_compressed,
     NULL,
 };
 

@@ -32,5 +32,6 @@ extern const sq_attention_kind sq__attention_axial;
 extern const sq_attention_kind sq__attention_local_2d;
 extern const sq_attention_kind sq__attention_longnet;
 extern const sq_attention_kind sq__attention_fastformer;
+extern const sq_attention_kind sq__attention_memory_compressed;
 
 #endif

@@ -33,6 +33,7 @@ static const reference_row *const rows[] = {
     &reference_local_2d,
     &reference_longnet,
     &reference_fastformer,
+    &reference_memory_compressed,
 };
 
 const reference_row *reference_find(const char *mechanism)

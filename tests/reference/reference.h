@@ -85,6 +85,6 @@ extern const reference_row reference_sliding_window, reference_sparse_transforme
 extern const reference_row reference_aft, reference_synthesizer, reference_set_transformer, reference_long_short;
 extern const reference_row reference_linear, reference_rfa, reference_cosformer, reference_nystromformer;
 extern const reference_row reference_space_time, reference_axial, reference_local_2d, reference_longnet;
-extern const reference_row reference_fastformer;
+extern const reference_row reference_fastformer, reference_memory_compressed;
 
 #endif

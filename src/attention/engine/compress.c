@@ -73,11 +73,21 @@ static void mean_backward(const sq_compress *c, const sq_kernels *kernels, const
 
 /* ---- convolution ---- */
 
-/* Windows that have a row at tap t. */
-static int64_t windows_at(const sq_compress *c, int64_t t)
+/* Windows from `first` to before `end` have a row at tap t: the first of these rows is `row`. */
+typedef struct tap { int64_t first, end, row; } tap;
+
+static tap tap_of(const sq_compress *c, int64_t t)
 {
-    return t < c->n ? (c->n - t + c->window - 1) / c->window : 0;
+    const int64_t first = t < c->lead, row = first * c->window + t - c->lead;
+    return (tap){ first, row < c->n ? first + (c->n - row + c->window - 1) / c->window : first, row };
 }
+
+static tap after(const sq_compress *c, tap at, int64_t windows)
+{
+    return (tap){ at.first + windows, at.end, at.row + windows * c->window };
+}
+
+static int64_t tap_count(const sq_compress *c) { return least(c->window, c->n + c->lead); }
 
 /* taps[k] = W[:, :, from + k] as [D,D] (out, in) */
 static void unpack_taps(const sq_compress *c, int64_t from, int64_t count)
@@ -89,26 +99,29 @@ static void unpack_taps(const sq_compress *c, int64_t from, int64_t count)
 
 static void convolve(const sq_compress *c, float *y)
 {
-    for (int64_t from = 0; from < least(c->window, c->n); from += TAPS) {
+    for (int64_t from = 0; from < tap_count(c); from += TAPS) {
         const int64_t count = least(TAPS, c->window - from);
         unpack_taps(c, from, count);
         for (int64_t t = from; t < from + count; t++)
-            for (int64_t r = 0, all = windows_at(c, t); r < all;) {
-                const rows x = take(c, r * c->window + t, c->window, all - r);
-                sq__gemm(false, true, x.count, c->D, c->D, 1, x.x, x.row, taps_of(c) + (t - from) * c->D * c->D, c->D, 1, y + r * c->D, c->D);
-                r += x.count;
+            for (tap at = tap_of(c, t); at.first < at.end;) {
+                const rows x = take(c, at.row, c->window, at.end - at.first);
+                sq__gemm(false, true, x.count, c->D, c->D, 1, x.x, x.row, taps_of(c) + (t - from) * c->D * c->D, c->D, 1, y + at.first * c->D, c->D);
+                at = after(c, at, x.count);
             }
     }
 }
 
 static void convolve_backward_input(const sq_compress *c, const float *dy, float *dx, int64_t dx_row)
 {
-    for (int64_t from = 0; from < least(c->window, c->n); from += TAPS) {
+    for (int64_t from = 0; from < tap_count(c); from += TAPS) {
         const int64_t count = least(TAPS, c->window - from);
         unpack_taps(c, from, count);
-        for (int64_t t = from; t < from + count; t++)
-            sq__gemm(false, false, windows_at(c, t), c->D, c->D, 1, dy, c->D, taps_of(c) + (t - from) * c->D * c->D, c->D, 0, dx + t * dx_row,
-                     c->window * dx_row);
+        for (int64_t t = from; t < from + count; t++) {
+            const tap at = tap_of(c, t);
+            if (at.first < at.end)
+                sq__gemm(false, false, at.end - at.first, c->D, c->D, 1, dy + at.first * c->D, c->D, taps_of(c) + (t - from) * c->D * c->D, c->D, 0,
+                         dx + at.row * dx_row, c->window * dx_row);
+        }
     }
 }
 
@@ -118,10 +131,10 @@ static void convolve_backward_weight(const sq_compress *c, const float *dy, int6
     float *taps = taps_of(c);
     memset(taps, 0, (size_t)(TAPS * DD) * sizeof(float));
     for (int64_t t = from; t < from + count; t++)
-        for (int64_t r = 0, all = windows_at(c, t); r < all;) {
-            const rows x = take(c, r * c->window + t, c->window, all - r);
-            sq__gemm(true, false, c->D, c->D, x.count, 1, dy + r * c->D, c->D, x.x, x.row, 1, taps + (t - from) * DD, c->D);
-            r += x.count;
+        for (tap at = tap_of(c, t); at.first < at.end;) {
+            const rows x = take(c, at.row, c->window, at.end - at.first);
+            sq__gemm(true, false, c->D, c->D, x.count, 1, dy + at.first * c->D, c->D, x.x, x.row, 1, taps + (t - from) * DD, c->D);
+            at = after(c, at, x.count);
         }
     for (int64_t i = 0; i < DD; i++)
         for (int64_t k = 0; k < count; k++) dweight[i * c->window + from + k] += taps[k * DD + i];

@@ -2,7 +2,8 @@
  *
  *   linear       y_r = sum_j W[r,j] x_j + b_r               W [rows, >= n], the first n columns; b_r goes to every feature
  *   mean         y_r = mean of x_j, j in window r           windows of `window` rows, the last may be shorter; hidden rows do not count
- *   convolution  y_r[o] = b_o + sum_{t,i} W[o,i,t] x_{r window + t}[i]    kernel = stride = window, W [D,D,window]; zeros after the end
+ *   convolution  y_r[o] = b_o + sum_{t,i} W[o,i,t] x_{r window + t}[i]    kernel = stride = window, W [D,D,window]; zeros after the end,
+ *                                                                  and `lead` of them before the beginning: x_{r window + t - lead}
  *
  * Rows that keep hides are zeros (they may hold anything). Single-threaded pieces over ranges of rows: in [B,T,H,D] the rows of one head lie
  * far apart, so a caller that takes all heads of a range before the next range reads memory in order.
@@ -17,7 +18,8 @@ typedef enum sq_compress_method { SQ_COMPRESS_LINEAR, SQ_COMPRESS_MEAN, SQ_COMPR
 
 typedef struct sq_compress {
     sq_compress_method method;
-    int64_t n, D, rows, window;        /* rows >= ceil(n/window) unless linear; n may be 0 */
+    int64_t n, D, rows, window;        /* rows >= ceil((n + lead)/window) unless linear; n may be 0 */
+    int64_t lead;                      /* convolution: less than window */
     const float *x;                    /* [n,D] */
     int64_t x_row;
     const uint8_t *keep;               /* [n] or NULL */

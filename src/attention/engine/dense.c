@@ -51,9 +51,11 @@ static void hide_rows(float *s, int64_t tile, int64_t from, int64_t to)
 void sq__dense_mask(const sq_dense *dense, float *s, int64_t i0, int64_t queries, int64_t tile, int64_t j0, int64_t keys, int64_t padded)
 {
     hide_rows(s, tile, keys, padded);
-    if (dense->causal && j0 + keys > i0 + 1)
-        for (int64_t j = j0 > i0 ? 0 : i0 + 1 - j0; j < keys; j++)      /* key j0+j is hidden from queries before it */
-            for (int64_t i = 0; i < dense_least(tile, j0 + j - i0); i++) s[j * tile + i] = -INFINITY;
+    for (int64_t j = keys; dense->causal && j-- > 0;) {
+        const int64_t hidden = dense_first_query(dense, j0 + j) - i0;       /* so many queries of the tile come before what they may see */
+        if (hidden <= 0) break;
+        for (int64_t i = 0; i < dense_least(tile, hidden); i++) s[j * tile + i] = -INFINITY;
+    }
     if (dense->key_keep)
         for (int64_t j = 0; j < keys; j++)
             if (!dense->key_keep[j0 + j]) hide_rows(s, tile, j, j + 1);

@@ -1,6 +1,7 @@
 /* Dense engine: exact attention of one head by tiles with a running maximum and sum; never a T x N matrix.
  *   out[i] = sum_j p_ij v_j,  p_ij = exp(s_ij - lse_i),  s_ij = scale q_i . k_j + bias_(j-i) + scores_ij over visible j
- * causal: j <= i. A row without a visible key gives zeros, lse = -inf, and zero gradient. Backward recomputes tiles from lse.
+ * causal: j <= i; more generally, query i sees keys up to floor((i + ahead) / stride): ahead keys stand before the queries, or a key stands for
+ * stride positions. A row without a visible key gives zeros, lse = -inf, and zero gradient. Backward recomputes tiles from lse.
  * O(T N (D+M)) time; the workspace holds two floats per query and, packed, 1024 keys at most. Used by softmax, Linformer, Synthesizer, Set Transformer and others.
  */
 #ifndef SQ_ATTENTION_ENGINE_DENSE_H
@@ -21,6 +22,7 @@ typedef struct sq_dense {
     int64_t T, N, D, M;
     float scale;
     bool causal;
+    int64_t ahead, stride;             /* causal: key j is seen by queries from stride j - ahead on; stride 0: 1 */
     const float *q, *k, *v;            /* [T,D] [N,D] [N,M] */
     int64_t q_row, k_row, v_row;
     const uint8_t *key_keep;           /* [N] or NULL */

@@ -49,10 +49,18 @@ void sq__tile_backward_products(tile_products *products, int64_t padded, int64_t
 #define DENSE_LOG2_E 1.44269504088896340736
 #define DENSE_LN_2 0.693147180559945309417
 
+/* causal: the first query that sees key j; may be negative. */
+static inline int64_t dense_first_query(const sq_dense *dense, int64_t j)
+{
+    return (dense->stride ? dense->stride : 1) * j - dense->ahead;
+}
+
 /* Keys that queries [i0, i0+count) can see end here (causal or not). */
 static inline int64_t dense_visible_end(const sq_dense *dense, int64_t i0, int64_t count)
 {
-    return dense->causal ? dense_least(dense->N, i0 + count) : dense->N;
+    const int64_t reach = i0 + count - 1 + dense->ahead, stride = dense->stride ? dense->stride : 1;
+    if (!dense->causal) return dense->N;
+    return reach < 0 ? 0 : dense_least(dense->N, reach / stride + 1);
 }
 /* -inf into S' [padded, tile] (keys from j0, queries from i0) wherever a query does not see a key; rows beyond keys too. */
 void sq__dense_mask(const sq_dense *dense, float *s, int64_t i0, int64_t queries, int64_t tile, int64_t j0, int64_t keys, int64_t padded);

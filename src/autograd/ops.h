@@ -17,6 +17,7 @@
     X(attention)                                                           /* attention.c */       \
     X(rotary)                                                              /* rotary.c */          \
     X(gru)                                                                 /* recurrent.c */       \
+    X(relative_attention) X(prepend_rows)                                  /* relative.c, prepend_rows.c */ \
     X(cross_entropy) X(smoothed_divergence) X(regression)                  /* loss.c */
 
 #define SQ_OP_DECLARE(symbol) extern const sq_op sq__op_##symbol;

@@ -9,6 +9,8 @@
 
 typedef void sq_family_fn(sq_golden *golden);
 sq_family_fn sq__family_fastformer, sq__family_memory_compressed;
+sq_family_fn sq__family_fastformer;
+sq_family_fn sq__family_transformer_xl, sq__family_compressive;
 sq_family_fn sq__family_sinkhorn;
 sq_family_fn sq__family_routing;
 sq_family_fn sq__family_aft, sq__family_synthesizer, sq__family_set_transformer, sq__family_long_short;

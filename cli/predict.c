@@ -1,26 +1,118 @@
-/* subquad predict: a trained model over a table. */
+/* subquad predict: a trained model over a table, or over events as they come. */
 #include <stdio.h>
+#include <string.h>
 
 #include "command.h"
 #include "flags.h"
 #include "progress.h"
 
+static void put_csv(const char *text)
+{
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, stdout);
+        return;
+    }
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"') putchar('"');
+        putchar(*text);
+    }
+    putchar('"');
+}
+
+typedef struct printing { const sq_predictor *predictor; int64_t events; bool begun; } printing;
+
+static void print_heading(printing *to)
+{
+    char name[1024];
+    if (to->begun) return;
+    to->begun = true;
+    fputs("id,event", stdout);
+    for (int c = 0; c < sq_predictor_class_count(to->predictor); c++) {
+        snprintf(name, sizeof name, "p_%s", sq_predictor_class_name(to->predictor, c));
+        putchar(',');
+        put_csv(name);
+    }
+    putchar('\n');
+}
+
+static sq_status print_row(void *user, const char *id, int64_t event, const float *probabilities, int class_count)
+{
+    printing *to = user;
+    print_heading(to);
+    to->events++;
+    put_csv(id);
+    printf(",%lld", (long long)event);
+    for (int c = 0; c < class_count; c++) printf(",%.9g", (double)probabilities[c]);
+    putchar('\n');
+    return fflush(stdout) == 0 ? SQ_OK : SQ_IO;   /* whoever reads the events' predictions wants them at once */
+}
+
+static bool is_there(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    if (file) fclose(file);
+    return file;
+}
+
+static void report_stream(const printing *to, int64_t skipped, const char *state)
+{
+    fprintf(stderr, "%lld events of %lld clients, %zu bytes of state each", (long long)to->events, (long long)sq_predictor_clients(to->predictor),
+            sq_predictor_state_bytes(to->predictor));
+    if (skipped) fprintf(stderr, "; %lld broken rows skipped", (long long)skipped);
+    if (state) fprintf(stderr, "; %s holds the state: the same command goes on from there", state);
+    fputc('\n', stderr);
+}
+
+/* What has been given out is in the state, whatever ended the run. */
+static int predict_stream(const char *run, const char *table, const char *state, int threads)
+{
+    printing to = { NULL, 0, false };
+    sq_predictor *predictor;
+    sq_error error;
+    int64_t skipped = 0;
+    int status = 0;
+    if (sq_predictor_open(&predictor, run, threads, &error) != SQ_OK) return report_error(&error);
+    to.predictor = predictor;
+    if (state && is_there(state) && sq_predictor_load(predictor, state, &error) != SQ_OK) {
+        status = report_error(&error);
+    } else {
+        if (sq_predictor_run(predictor, table, print_row, &to, stop_on_signal(), &skipped, &error) != SQ_OK) status = report_error(&error);
+        else print_heading(&to);
+        if (state && (status == 0 || to.events > 0) && sq_predictor_save(predictor, state, &error) != SQ_OK) {
+            status = report_error(&error);
+            state = NULL;
+        }
+        if (status == 0 || to.events > 0) report_stream(&to, skipped, state);
+    }
+    sq_predictor_destroy(&predictor);
+    return status;
+}
+
 int command_predict(int argc, char **argv)
 {
-    const char *output = NULL;
+    const char *output = NULL, *state = NULL;
     int threads = 0;
+    bool streamed = false;
     int64_t clients = 0;
     const flag flags[] = {
-        { "output", 'o', FLAG_TEXT, &output, "FILE", "CSV with the id and one probability per class (needed)" },
+        { "output", 'o', FLAG_TEXT, &output, "FILE", "CSV with the id and one probability per class (needed without --stream)" },
+        { "stream", 0, FLAG_SWITCH, &streamed, NULL, "a prediction after every event, to standard output as soon as it has come; events of a client in order of time" },
+        { "state", 0, FLAG_TEXT, &state, "FILE", "with --stream: go on from the clients' states in FILE if it is there, and leave them there at the end" },
         { "threads", 0, FLAG_FEW, &threads, "N", "0: all (0)" },
     };
-    usage u = { .command = "predict", .synopsis = "RUN TABLE -o FILE",
+    usage u = { .command = "predict", .synopsis = "RUN TABLE -o FILE | RUN [TABLE] --stream [--state FILE] [< events.csv]",
                 .summary = "Class probabilities of every client of TABLE, by the model that 'subquad train' left in the folder RUN.\n"
-                           "TABLE has the form of the training table; labels are not needed. FILE is written whole or not at all.",
-                .flags = flags, .flag_count = sizeof flags / sizeof *flags, .least = 2, .most = 2 };
+                           "TABLE has the form of the training table; labels are not needed. FILE is written whole or not at all.\n"
+                           "With --stream after every event, in memory that does not grow with the number of events (models that can: 'subquad list').",
+                .flags = flags, .flag_count = sizeof flags / sizeof *flags, .least = 1, .most = 2 };
     int count;
     int status = flags_parse(&u, argc, argv, &count);
     if (status >= 0) return status;
+    if (streamed && output) return usage_error(u.command, "--stream writes to standard output; -o does not go with it");
+    if (streamed) return predict_stream(argv[1], count == 2 ? argv[2] : NULL, state, threads ? threads : 1);
+    if (state) return usage_error(u.command, "--state goes with --stream");
+    if (count < 2) return usage_error(u.command, "too few arguments; usage: subquad predict %s", u.synopsis);
     if (!output) return usage_error(u.command, "-o FILE is missing");
     sq_error error;
     if (sq_predict_file(argv[1], argv[2], output, threads, stop_on_signal(), &clients, &error) != SQ_OK) return report_error(&error);

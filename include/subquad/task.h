@@ -106,6 +106,27 @@ SQ_API void sq_classifier_destroy(sq_classifier **classifier);
 SQ_API sq_status sq_predict_file(const char *run_folder, const char *table, const char *output, int threads, sq_stop_flag *stop,
                                  int64_t *clients, sq_error *error);
 
+/* ---- streams: a prediction after every event ---- */
+
+/* A trained model that follows the events of any number of clients, mixed as they come; each client's state has a fixed size. Events of a
+ * client must come in order of time. SQ_UNSUPPORTED: the model cannot go on from a state ('subquad list' says which can), or its task has
+ * inputs that look ahead. */
+typedef struct sq_predictor sq_predictor;
+SQ_API sq_status sq_predictor_open(sq_predictor **predictor, const char *run_folder, int threads, sq_error *error);
+SQ_API int sq_predictor_class_count(const sq_predictor *predictor);
+SQ_API const char *sq_predictor_class_name(const sq_predictor *predictor, int index);
+SQ_API int64_t sq_predictor_clients(const sq_predictor *predictor);
+SQ_API size_t sq_predictor_state_bytes(const sq_predictor *predictor);   /* of one client */
+/* States of all clients as they were saved: what follows gets the same bits as if it had never stopped. SQ_INVALID: of another model. */
+SQ_API sq_status sq_predictor_load(sq_predictor *predictor, const char *path, sq_error *error);
+SQ_API sq_status sq_predictor_save(const sq_predictor *predictor, const char *path, sq_error *error);   /* whole or not at all */
+/* Every event of a table (NULL: standard input), in its order: event counts the client's from 1. On an error or interruption the states
+ * stand after the last event that was given out. skipped (may be NULL): broken rows, where the task says to skip them. */
+typedef sq_status (*sq_event_prediction_fn)(void *user, const char *id, int64_t event, const float *probabilities, int class_count);
+SQ_API sq_status sq_predictor_run(sq_predictor *predictor, const char *table, sq_event_prediction_fn each, void *user, sq_stop_flag *stop,
+                                  int64_t *skipped, sq_error *error);
+SQ_API void sq_predictor_destroy(sq_predictor **predictor);
+
 #ifdef __cplusplus
 }
 #endif

@@ -28,7 +28,7 @@ static int bind_column(sq_reading *r, const char *name, bool optional)
     return r->column_count++;
 }
 
-static sq_status set_up(sq_reading *r, sq_error *error)
+sq_status sq__reading_set_up(sq_reading *r, sq_error *error)
 {
     const sq_data_config *config = r->config;
     const sq_data_target *target = &config->target;
@@ -53,7 +53,7 @@ static sq_status set_up(sq_reading *r, sq_error *error)
     return SQ_OK;
 }
 
-static sq_status create_raw(sq_raw_events *raw, const sq_data_config *config, const sq_dataset_options *options, sq_error *error)
+sq_status sq__raw_events_create(sq_raw_events *raw, const sq_data_config *config, const sq_dataset_options *options, sq_error *error)
 {
     bool predict = options && options->schema, latest = config->keep != SQ_KEEP_FIRST;
     int64_t most = predict ? options->schema->max_length : config->max_length;
@@ -114,7 +114,9 @@ static sq_status add_pending(sq_reading *r, double time, bool *good, sq_error *e
         const sq_csv_cell *cell = sq__reading_cell(r, r->categories[i]);
         int32_t *word = &sq__event_categories(event)[i];
         *word = -1;
-        if (!sq__cell_missing(config, cell->text, cell->size) && !sq__intern_add(r->raw->words[i], cell->text, cell->size, word)) return sq__no_memory(error);
+        if (sq__cell_missing(config, cell->text, cell->size)) continue;
+        if (r->closed) *word = sq__intern_find(r->raw->words[i], cell->text, cell->size);
+        else if (!sq__intern_add(r->raw->words[i], cell->text, cell->size, word)) return sq__no_memory(error);
     }
     for (int i = 0; i < config->numeric_count; i++) {
         const sq_csv_cell *cell = sq__reading_cell(r, r->numbers[i]);
@@ -177,7 +179,7 @@ static sq_status explode_row(sq_reading *r, double time, bool *good, sq_error *e
     return SQ_OK;
 }
 
-static sq_status read_row(sq_reading *r, bool *good, sq_error *error)
+sq_status sq__reading_row(sq_reading *r, bool *good, sq_error *error)
 {
     double time = 0.0;
     *good = false;
@@ -286,14 +288,14 @@ static sq_status read_rows(sq_reading *r, double files_done, double file_share, 
         SQ_TRY(sq__table_next(r->table, &r->row, error));
         if (!r->row) return tick(r, files_done, file_share, error);
         r->rows++;
-        SQ_TRY(read_row(r, &good, error));
+        SQ_TRY(sq__reading_row(r, &good, error));
         if (good) SQ_TRY(keep_row(r, error));
     }
 }
 
 static sq_status read_files(sq_reading *r, const sq_input_files *files, sq_error *error)
 {
-    SQ_TRY(set_up(r, error));
+    SQ_TRY(sq__reading_set_up(r, error));
     for (int i = 0; i < files->list.count; i++) {
         r->part = files->part[i];
         SQ_TRY(sq__table_open(&r->table, r->config, files->list.items[i], false, r->columns, r->column_count, error));
@@ -320,21 +322,27 @@ static void count_unmatched(sq_raw_events *raw, const sq_data_config *config)
     }
 }
 
+void sq__reading_clear(sq_reading *r)
+{
+    sq__table_close(&r->table);
+    sq__free(r->columns);
+    sq__free(r->categories);
+    sq__free(r->numbers);
+    sq__free(r->targets);
+    sq__free(r->parts);
+    sq__free(r->pending);
+}
+
 sq_status sq__read_events(sq_raw_events *raw, const sq_data_config *config, const sq_dataset_options *options, sq_error *error)
 {
     sq_reading r = { .config = config, .options = options, .raw = raw };
     sq_input_files files = { { 0, NULL }, NULL };
-    sq_status status = create_raw(raw, config, options, error);
+    sq_status status = sq__raw_events_create(raw, config, options, error);
     if (status == SQ_OK) status = sq__input_files(&files, config, options, error);
     if (status == SQ_OK) status = read_files(&r, &files, error);
     if (status == SQ_OK) count_unmatched(raw, config);
     else sq__raw_events_clear(raw, config->categorical_count);
     sq__input_files_clear(&files);
-    sq__free(r.columns);
-    sq__free(r.categories);
-    sq__free(r.numbers);
-    sq__free(r.targets);
-    sq__free(r.parts);
-    sq__free(r.pending);
+    sq__reading_clear(&r);
     return status;
 }

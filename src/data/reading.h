@@ -1,4 +1,4 @@
-/* Event tables being read: shared by read_events.c and read_targets.c. */
+/* Event tables being read: shared by read_events.c, read_targets.c and event_stream.c. */
 #ifndef SQ_DATA_READING_H
 #define SQ_DATA_READING_H
 
@@ -24,7 +24,14 @@ typedef struct sq_reading {
     sq_table *table;
     const sq_table_row *row;
     int part;
+    bool closed;                       /* words that are not known already are not learned */
 } sq_reading;
+
+sq_status sq__raw_events_create(sq_raw_events *raw, const sq_data_config *config, const sq_dataset_options *options, sq_error *error);
+/* Binds the columns; then each row of the table becomes pending events. *good false: it is broken, and that is noted. */
+sq_status sq__reading_set_up(sq_reading *reading, sq_error *error);
+sq_status sq__reading_row(sq_reading *reading, bool *good, sq_error *error);
+void sq__reading_clear(sq_reading *reading);   /* but for raw */
 
 /* The row is broken at a bound cell. cell NULL: `what` says all. */
 void sq__reading_broken(sq_reading *reading, int bound, const char *what, const sq_csv_cell *cell, const char *expected);

@@ -1,49 +1,17 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/parallel.h"
-#include "io/file.h"
-#include "task/task.h"
+#include "task/run.h"
 #include "train/metrics.h"
 #include "train/predictions.h"
-#include "train/scorer.h"
 
-struct sq_classifier {
-    sq_task *task;                     /* of config.yaml: how to read a table */
-    sq_schema *schema;
-    sq_scorer *scorer;
-};
-
-/* ---- opening ---- */
-
-/* Why a folder holds no usable run, in words: the files it misses appear one after the other in a run's life. */
-static sq_status check_file(const char *folder, const char *path, const char *why, sq_error *error)
-{
-    if (!sq__file_exists(folder)) return sq__fail(error, SQ_NOT_FOUND, "%s: no such run folder", folder);
-    return sq__file_exists(path) ? SQ_OK : sq__fail(error, SQ_NOT_FOUND, "%s: %s", path, why);
-}
-
-static sq_status open_parts(sq_classifier *classifier, const char *folder, char *const *paths, int threads, sq_error *error)
-{
-    SQ_TRY(check_file(folder, paths[0], "not there; expected the folder of a training run", error));
-    SQ_TRY(check_file(folder, paths[1], "not there; expected the folder of a training run", error));
-    SQ_TRY(check_file(folder, paths[2], "not there: the training has not finished, or diverged before its first epoch ended", error));
-    SQ_TRY(sq_task_load(&classifier->task, paths[0], error));
-    SQ_TRY(sq__schema_load(&classifier->schema, paths[1], error));
-    if (classifier->schema->class_count < 2 || classifier->schema->class_count > SQ_MAX_CLASSES)
-        return sq__fail(error, SQ_FORMAT, "%s: has %d classes; expected 2 to %d", paths[1], classifier->schema->class_count, SQ_MAX_CLASSES);
-    return sq__scorer_open(&classifier->scorer, paths[2], classifier->schema, threads, error);
-}
+struct sq_classifier { sq_opened_run run; };
 
 sq_status sq_classifier_open(sq_classifier **classifier, const char *run_folder, int threads, sq_error *error)
 {
-    static const char *const names[] = { "config.yaml", "schema.json", "model.safetensors" };
-    char *paths[3];
-    bool named = true;
     sq_classifier *made = *classifier = sq__alloc_zero(sizeof *made);
-    for (int i = 0; i < 3; i++) named = (paths[i] = sq__path_join(run_folder, names[i])) && named;
-    sq_status status = made && named ? open_parts(made, run_folder, paths, threads, error) : sq__no_memory(error);
-    for (int i = 0; i < 3; i++) sq__free(paths[i]);
+    if (!made) return sq__no_memory(error);
+    sq_status status = sq__run_open(&made->run, run_folder, threads, error);
     if (status != SQ_OK) sq_classifier_destroy(classifier);
     return status;
 }
@@ -51,19 +19,16 @@ sq_status sq_classifier_open(sq_classifier **classifier, const char *run_folder,
 void sq_classifier_destroy(sq_classifier **classifier)
 {
     if (!classifier || !*classifier) return;
-    sq_classifier *old = *classifier;
-    sq__scorer_destroy(&old->scorer);
-    sq__schema_destroy(old->schema);
-    sq_task_destroy(&old->task);
-    sq__free(old);
+    sq__run_close(&(*classifier)->run);
+    sq__free(*classifier);
     *classifier = NULL;
 }
 
-int sq_classifier_class_count(const sq_classifier *classifier) { return classifier->schema->class_count; }
+int sq_classifier_class_count(const sq_classifier *classifier) { return classifier->run.schema->class_count; }
 
 const char *sq_classifier_class_name(const sq_classifier *classifier, int index)
 {
-    return index >= 0 && index < classifier->schema->class_count ? classifier->schema->classes[index] : NULL;
+    return index >= 0 && index < classifier->run.schema->class_count ? classifier->run.schema->classes[index] : NULL;
 }
 
 /* ---- predicting ---- */
@@ -91,7 +56,7 @@ static sq_status predict(sq_classifier *classifier, const sq_dataset *dataset, s
     const size_t count = (size_t)dataset->split_size[SQ_SPLIT_TEST] * (size_t)dataset->schema->class_count;
     float *logits = sq__alloc_array(count, sizeof *logits);
     if (!logits) return sq__no_memory(error);
-    sq_status status = sq__scorer_run(classifier->scorer, dataset, SQ_SPLIT_TEST, stop, logits, NULL, error);
+    sq_status status = sq__scorer_run(classifier->run.scorer, dataset, SQ_SPLIT_TEST, stop, logits, NULL, error);
     if (status == SQ_OK) status = give_out(dataset, logits, each, user, error);
     sq__free(logits);
     return status;
@@ -100,8 +65,8 @@ static sq_status predict(sq_classifier *classifier, const sq_dataset *dataset, s
 sq_status sq_classifier_predict(sq_classifier *classifier, const char *table, sq_prediction_fn each, void *user, sq_stop_flag *stop, sq_error *error)
 {
     sq_dataset *dataset = NULL;
-    const sq_dataset_options options = { .schema = classifier->schema, .files = &table, .file_count = 1, .stop = stop };
-    sq_status status = sq__dataset_load(&dataset, classifier->task->data, &options, error);
+    const sq_dataset_options options = { .schema = classifier->run.schema, .files = &table, .file_count = 1, .stop = stop };
+    sq_status status = sq__dataset_load(&dataset, classifier->run.task->data, &options, error);
     if (status != SQ_OK) return error && !strstr(error->message, table) ? sq__fail_at(error, status, table) : status;
     status = predict(classifier, dataset, each, user, stop, error);
     sq__dataset_destroy(&dataset);
@@ -125,7 +90,7 @@ sq_status sq_predict_file(const char *run_folder, const char *table, const char 
     sq_classifier *classifier;
     rows to = { NULL, 0 };
     SQ_TRY(sq_classifier_open(&classifier, run_folder, threads, error));
-    sq_status status = sq__predictions_open(&to.output, output, (const char *const *)classifier->schema->classes, classifier->schema->class_count, error);
+    sq_status status = sq__predictions_open(&to.output, output, (const char *const *)classifier->run.schema->classes, classifier->run.schema->class_count, error);
     if (status == SQ_OK) status = sq_classifier_predict(classifier, table, write_row, &to, stop, error);
     if (status == SQ_OK) status = sq__output_commit(&to.output, error);
     if (to.output) sq__output_discard(&to.output);

@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
+#include "base/random.h"
 #include "train/description.h"
 #include "train/logistic.h"
 #include "train/score.h"
@@ -85,5 +86,35 @@ sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split 
     const double begin = sq__clock();
     SQ_TRY(sq__logistic_score(&scorer->logistic, dataset, split, scorer->threads, stop, logits, error));
     if (seconds) *seconds = sq__clock() - begin;
+    return SQ_OK;
+}
+
+/* ---- streams ---- */
+
+const sq_carry_layout *sq__scorer_layout(const sq_scorer *scorer, sq_error *error)
+{
+    if (scorer->model && sq__model_streams(scorer->model)) return sq__model_layout(scorer->model);
+    sq__fail(error, SQ_UNSUPPORTED, "%s cannot predict event by event from a state of fixed size; models that can: 'subquad list'%s", scorer->description.mechanism,
+             scorer->model ? " (pooled by last or mean)" : "");
+    return NULL;
+}
+
+uint64_t sq__scorer_fingerprint(const sq_scorer *scorer)
+{
+    int count = 0;
+    uint64_t hash = 0;
+    const sq_parameter *parameters = scorer->model ? sq__model_parameters(scorer->model, &count) : NULL;
+    for (int i = 0; i < count; i++) hash = sq__hash_bytes(parameters[i].value, (size_t)parameters[i].count * sizeof(float), hash);
+    return hash;
+}
+
+sq_status sq__scorer_stream(sq_scorer *scorer, const sq_batch *batch, sq_carry *carry, const float **logits, sq_error *error)
+{
+    sq__set_threads(scorer->threads);
+    sq__tape_reset(scorer->tape);
+    sq__tape_mode(scorer->tape, false, 0, 0);
+    const sq_var *out = sq__model_stream(scorer->model, scorer->tape, batch, carry);
+    SQ_TRY(sq__tape_status(scorer->tape, error));
+    *logits = out->value;
     return SQ_OK;
 }

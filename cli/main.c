@@ -17,7 +17,7 @@ static const command commands[] = {
     { "analyze", "spectrum, entropy and distance of attention matrices", command_analyze },
     { "approximate", "error of every mechanism against exact attention for its cost", command_approximate },
     { "verify", "check this build against reference vectors", command_verify },
-    { "data", "generate sample clients", command_data },
+    { "data", "generate sample clients and built-in tasks", command_data },
     { "info", "version, instruction sets, libraries, threads", command_info },
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };

@@ -56,6 +56,16 @@ typedef struct sq_clients_result { int64_t clients, events; double bayes_accurac
 /* Writes transactions.csv, gender.csv, task.yaml and README.md (the planted structure and the Bayes rate) into folder. */
 SQ_API sq_status sq_generate_clients(const sq_clients_options *options, sq_clients_result *result, sq_error *error);
 
+/* ---- built-in tasks ---- */
+
+typedef struct sq_task_generator_info { const char *name, *title, *source, *help; } sq_task_generator_info;
+SQ_API int sq_task_generator_count(void);
+SQ_API sq_status sq_task_generator(int index, sq_task_generator_info *info);                       /* SQ_NOT_FOUND past the end */
+SQ_API sq_status sq_task_generator_option(int index, int option, sq_option_info *info);            /* SQ_NOT_FOUND past the end */
+typedef struct sq_task_generated { int64_t sequences, events; char task[512]; } sq_task_generated;
+/* Writes train.csv, validation.csv, test.csv, README.md and task.yaml into folder. Options by the names of sq_task_generator_option. */
+SQ_API sq_status sq_generate_task(const char *name, const char *folder, const sq_option *options, int count, sq_task_generated *made, sq_error *error);
+
 /* ---- the build ---- */
 
 /* Lines "key: value" about version, ISA compiled and detected, matrix backend, libraries, threads. Free with sq_text_free. */

@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "io/file.h"
+#include "data/generated_files.h"
 
 #define MAX_CLIENTS 10000000
 #define MAX_EVENTS 1000000
@@ -154,21 +154,6 @@ static void bayes(label *labels, int64_t count, double *accuracy, double *auc)
 enum { TRANSACTIONS, GENDER, README, TASK, FILE_COUNT };   /* the task comes last: it bears the mark that all is there */
 static const char *const file_names[FILE_COUNT] = { "transactions.csv", "gender.csv", "README.md", "task.yaml" };
 
-/* Files of another origin are never overwritten: what is there must bear this generator's mark. */
-static sq_status check_folder(const char *folder, char *const *paths, sq_error *error)
-{
-    const char *present = NULL;
-    for (int i = 0; i < FILE_COUNT && !present; i++)
-        if (sq__file_exists(paths[i])) present = file_names[i];
-    if (!present) return SQ_OK;
-    char *text = NULL;
-    size_t size = 0;
-    bool ours = sq__file_read(paths[TASK], &text, &size, NULL) == SQ_OK && strncmp(text, SQ_CLIENTS_MARK, strlen(SQ_CLIENTS_MARK)) == 0;
-    sq__free(text);
-    if (ours) return SQ_OK;
-    return sq__fail(error, SQ_INVALID, "%s/%s: exists and was not written by this command; choose another folder", folder, present);
-}
-
 static sq_status write_all(generation *work, sq_output *const *outputs, sq_clients_result *result, sq_error *error)
 {
     const sq_clients_options *options = work->options;
@@ -201,15 +186,11 @@ static sq_status write_all(generation *work, sq_output *const *outputs, sq_clien
     return SQ_OK;
 }
 
-static sq_status write_files(generation *work, char *const *paths, sq_clients_result *result, sq_error *error)
+static sq_status write_files(generation *work, sq_clients_result *result, sq_error *error)
 {
-    sq_output *outputs[FILE_COUNT] = { NULL };
-    sq_status status = SQ_OK;
-    for (int i = 0; i < FILE_COUNT && status == SQ_OK; i++) status = sq__output_open(&outputs[i], paths[i], error);
-    if (status == SQ_OK) status = write_all(work, outputs, result, error);
-    for (int i = 0; i < FILE_COUNT && status == SQ_OK; i++) status = sq__output_commit(&outputs[i], error);
-    for (int i = 0; i < FILE_COUNT; i++) sq__output_discard(&outputs[i]);
-    return status;
+    sq_generated files = { .folder = work->options->folder, .mark = SQ_CLIENTS_MARK, .count = FILE_COUNT, .names = file_names };
+    SQ_TRY(sq__generated_open(&files, error));
+    return sq__generated_close(&files, write_all(work, files.outputs, result, error), error);
 }
 
 sq_status sq_generate_clients(const sq_clients_options *given, sq_clients_result *result, sq_error *error)
@@ -220,19 +201,13 @@ sq_status sq_generate_clients(const sq_clients_options *given, sq_clients_result
     sq_clients_result made = { 0 };
     if ((size_t)snprintf(made.task, sizeof made.task, "%s/%s", options.folder, file_names[TASK]) >= sizeof made.task)
         return sq__fail(error, SQ_INVALID, "clients: the folder's name is longer than %zu characters", sizeof made.task - 16);
-    char *paths[FILE_COUNT] = { NULL };
-    bool ready = true;
-    for (int i = 0; i < FILE_COUNT; i++) ready = (paths[i] = sq__path_join(options.folder, file_names[i])) != NULL && ready;
     work.events = sq__alloc_array((size_t)options.max_events, sizeof *work.events);
     work.taken = sq__alloc_array((size_t)options.max_events, 1);
     work.labels = sq__alloc_array((size_t)options.clients, sizeof *work.labels);
     work.order = sq__alloc_array((size_t)options.clients, sizeof *work.order);
-    sq_status status = ready && work.events && work.taken && work.labels && work.order ? SQ_OK : sq__no_memory(error);
-    if (status == SQ_OK) status = sq__make_folders(options.folder, error);
-    if (status == SQ_OK) status = check_folder(options.folder, paths, error);
-    if (status == SQ_OK) status = write_files(&work, paths, &made, error);
+    sq_status status = work.events && work.taken && work.labels && work.order ? SQ_OK : sq__no_memory(error);
+    if (status == SQ_OK) status = write_files(&work, &made, error);
     if (status == SQ_OK) *result = made;
-    for (int i = 0; i < FILE_COUNT; i++) sq__free(paths[i]);
     sq__free(work.events);
     sq__free(work.taken);
     sq__free(work.labels);

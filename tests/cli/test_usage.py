@@ -17,7 +17,7 @@ Trains and compares attention mechanisms that cost less than n^2 on long sequenc
   analyze      spectrum, entropy and distance of attention matrices
   approximate  error of every mechanism against exact attention for its cost
   verify       check this build against reference vectors
-  data         generate sample clients
+  data         generate sample clients and built-in tasks
   info         version, instruction sets, libraries, threads
 
 'subquad COMMAND --help' says more. To begin:

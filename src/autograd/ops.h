@@ -18,6 +18,7 @@
     X(rotary)                                                              /* rotary.c */          \
     X(gru)                                                                 /* recurrent.c */       \
     X(relative_attention) X(prepend_rows)                                  /* relative.c, prepend_rows.c */ \
+    X(ntm)                                                                 /* ntm.c */             \
     X(cross_entropy) X(smoothed_divergence) X(regression)                  /* loss.c */
 
 #define SQ_OP_DECLARE(symbol) extern const sq_op sq__op_##symbol;

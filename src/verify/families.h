@@ -13,6 +13,7 @@ sq_family_fn sq__family_fastformer;
 sq_family_fn sq__family_transformer_xl, sq__family_compressive;
 sq_family_fn sq__family_sinkhorn;
 sq_family_fn sq__family_routing;
+sq_family_fn sq__family_ntm;
 sq_family_fn sq__family_aft, sq__family_synthesizer, sq__family_set_transformer, sq__family_long_short;
 sq_family_fn sq__family_softmax, sq__family_mha, sq__family_linformer, sq__family_performer, sq__family_infinite_former, sq__family_block,
     sq__family_gru, sq__family_norm, sq__family_activation, sq__family_loss, sq__family_optimizer, sq__family_schedule, sq__family_clustered, sq__family_informer,

@@ -42,6 +42,7 @@ static const family families[] = {
     { "improved_clustered", sq__family_clustered, { true, 1e-5, 6e-6, 1e-6 } },
     { "gru", sq__family_gru, { .fixed = false } },
     { "transformer-xl", sq__family_transformer_xl, { .fixed = false } },
+    { "ntm", sq__family_ntm, { .fixed = false } },
     { "norm", sq__family_norm, { .fixed = false } },
     { "activation", sq__family_activation, { .fixed = false } },
     { "loss", sq__family_loss, { .fixed = false } },

@@ -48,7 +48,7 @@ static const char *nearest(const sq_attention_kind *kind, unsigned asked)
     int least = 0;
     for (const sq_attention_kind *const *at = sq__attention_kinds(); *at; at++) {
         const int differing = __builtin_popcount(abilities_of(*at) ^ abilities_of(kind));
-        if ((abilities_of(*at) & asked) != asked || (name && differing >= least)) continue;
+        if ((abilities_of(*at) & asked) != asked || ((*at)->can & SQ_CAUSAL_ONLY && !(asked & SQ_CAN_CAUSAL)) || (name && differing >= least)) continue;
         name = (*at)->name;
         least = differing;
     }
@@ -93,7 +93,11 @@ static sq_status check_sizes(const sq_attention_desc *desc, sq_error *error)
 static sq_status check_abilities(const sq_attention_kind *kind, const sq_attention_desc *desc, sq_error *error)
 {
     const unsigned asked = wanted(desc), lacking = asked & ~abilities_of(kind);
-    return lacking ? refuse(kind, lacking & -lacking, asked, error) : SQ_OK;
+    if (lacking) return refuse(kind, lacking & -lacking, asked, error);
+    if (!(kind->can & SQ_CAUSAL_ONLY) || desc->causal) return SQ_OK;
+    const char *other = nearest(kind, asked);
+    return sq__fail(error, SQ_UNSUPPORTED, "%s is a recurrence over earlier tokens and has causal plans alone%s%s", kind->name,
+                    other ? "; a mechanism that can: " : "", other ? other : "");
 }
 
 static sq_status unknown_mechanism(const char *name, sq_error *error)

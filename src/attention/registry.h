@@ -33,5 +33,11 @@ extern const sq_attention_kind sq__attention_local_2d;
 extern const sq_attention_kind sq__attention_longnet;
 extern const sq_attention_kind sq__attention_fastformer;
 extern const sq_attention_kind sq__attention_memory_compressed;
+extern const sq_attention_kind sq__attention_retnet;
+extern const sq_attention_kind sq__attention_gla;
+extern const sq_attention_kind sq__attention_deltanet;
+extern const sq_attention_kind sq__attention_gated_deltanet;
+extern const sq_attention_kind sq__attention_mamba_2;
+extern const sq_attention_kind sq__attention_rwkv;
 
 #endif

@@ -238,12 +238,13 @@ static void try_variant(const char *mechanism, unsigned can, const reference_var
     can &= ~variant->skip;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && sizes[i].size <= most; i++) {
         const int64_t n = sizes[i].size;
-        const trial_shape plain = { .B = n > 65 ? 1 : 2, .H = n > 200 ? 1 : 2, .T = n, .N = n, .D = sizes[i].D, .M = sizes[i].M };
+        const trial_shape plain = { .B = n > 65 ? 1 : 2, .H = n > 200 ? 1 : 2, .T = n, .N = n, .D = sizes[i].D, .M = sizes[i].M,
+                                    .causal = (can & SQ_CAUSAL_ONLY) != 0 };
         trial_shape causal = plain;
         causal.causal = true;
         try_shape(mechanism, variant, plain, worst);
         if (n <= all_abilities) try_abilities(mechanism, can, variant, &plain, n == 2 || n == 65 || defaults, worst);
-        else if (can & SQ_CAN_CAUSAL) try_shape(mechanism, variant, causal, worst);
+        else if (can & SQ_CAN_CAUSAL && !plain.causal) try_shape(mechanism, variant, causal, worst);
     }
 }
 

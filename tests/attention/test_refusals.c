@@ -19,7 +19,10 @@ static sq_status create(const sq_attention_desc *desc, sq_error *error)
 
 static sq_attention_desc usual(const char *mechanism)
 {
-    return (sq_attention_desc){ .mechanism = mechanism, .B = 1, .H = 4, .T = 8, .N = 8, .D = 4, .M = 4 };
+    sq_mechanism_info info = { .can = 0 };
+    const int index = sq_mechanism_find(mechanism);
+    if (index >= 0) sq_mechanism_get(index, &info);
+    return (sq_attention_desc){ .mechanism = mechanism, .B = 1, .H = 4, .T = 8, .N = 8, .D = 4, .M = 4, .causal = (info.can & SQ_CAUSAL_ONLY) != 0 };
 }
 
 /* The plan with one more ability asked for; false: none of the plan's fields stands for it. */

@@ -28,7 +28,8 @@ static void every_mechanism_passes_both_ways(void **state)
             sq_bench_result result;
             sq_error error = { 0 };
             sq_mechanism_get(i, &info);
-            const sq_bench_case bench = bench_case(info.name, 333, (sq_pass)pass);
+            sq_bench_case bench = bench_case(info.name, 333, (sq_pass)pass);
+            bench.desc.causal = (info.can & SQ_CAUSAL_ONLY) != 0;
             const sq_status status = sq_bench_attention(&bench, &result, &error);
             if (status != SQ_OK) fail_msg("%s: %s", info.name, error.message);
             assert_true(result.ms > 0 && isfinite(result.ms));

@@ -40,12 +40,12 @@ static const sq_attention_kind *const kinds[] = {
     &sq__attention_longnet,
     &sq__attention_fastformer,
     &sq__attention_memory_compressed,
-    &sq__attention_retnet,
-    &sq__attention_gla,
-    &sq__attention_deltanet,
-    &sq__attention_gated_deltanet,
-    &sq__attention_mamba_2,
-    &sq__attention_rwkv,
+    &sq__attention_retention,
+    &sq__attention_gated_linear,
+    &sq__attention_delta_rule,
+    &sq__attention_gated_delta_rule,
+    &sq__attention_ssd,
+    &sq__attention_wkv,
     NULL,
 };
 

@@ -33,11 +33,11 @@ extern const sq_attention_kind sq__attention_local_2d;
 extern const sq_attention_kind sq__attention_longnet;
 extern const sq_attention_kind sq__attention_fastformer;
 extern const sq_attention_kind sq__attention_memory_compressed;
-extern const sq_attention_kind sq__attention_retnet;
-extern const sq_attention_kind sq__attention_gla;
-extern const sq_attention_kind sq__attention_deltanet;
-extern const sq_attention_kind sq__attention_gated_deltanet;
-extern const sq_attention_kind sq__attention_mamba_2;
-extern const sq_attention_kind sq__attention_rwkv;
+extern const sq_attention_kind sq__attention_retention;
+extern const sq_attention_kind sq__attention_gated_linear;
+extern const sq_attention_kind sq__attention_delta_rule;
+extern const sq_attention_kind sq__attention_gated_delta_rule;
+extern const sq_attention_kind sq__attention_ssd;
+extern const sq_attention_kind sq__attention_wkv;
 
 #endif

@@ -18,12 +18,19 @@ void sq__compare_sweep_shape(const sq_comparing *c, int64_t *heads, int64_t *hea
     if (*head_size < 1) *head_size = 1;
 }
 
+static bool causal(const sq_train_job *job)
+{
+    sq_mechanism_info info = { .can = 0 };
+    sq_mechanism_get(sq_mechanism_find(job->mechanism), &info);
+    return job->model.causal || info.can & SQ_CAUSAL_ONLY;
+}
+
 static sq_attention_desc description(const sq_comparing *c, const sq_train_job *job, int64_t n)
 {
     int64_t heads, head_size;
     sq__compare_sweep_shape(c, &heads, &head_size);
     return (sq_attention_desc){ .mechanism = job->mechanism, .options = job->options, .option_count = job->option_count, .B = 1, .H = heads, .T = n, .N = n,
-                                .D = head_size, .M = head_size, .causal = job->model.causal, .threads = 1, .seed = 1 };
+                                .D = head_size, .M = head_size, .causal = causal(job), .threads = 1, .seed = 1 };
 }
 
 /* Everything that the figures depend on. sq__free. */

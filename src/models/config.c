@@ -21,7 +21,7 @@ const sq_field sq__model_fields[] = {
     SQ_INT(sq_model_config, bias_distance, "128", 1, 1 << 20, "relative: events farther apart share the bias of this distance"),
     SQ_CHOICE(sq_model_config, pooling, "auto", poolings,
               "how the model's rows become one: mean, last event, an extra class token, or attention by a learned seed (Set Transformer); auto: last for recurrent models, else mean"),
-    SQ_BOOL(sq_model_config, causal, "false", "an event sees earlier ones only"),
+    SQ_BOOL(sq_model_config, causal, "false", "an event sees earlier ones only; recurrences always do"),
     SQ_FLOAT(sq_model_config, dropout, "0.1", 0, 0.99, "of each part's output, and between recurrent layers"),
     SQ_FLOAT(sq_model_config, embedding_dropout, "0.1", 0, 0.99, "of the embedded events"),
     SQ_FIELDS_END,

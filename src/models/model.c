@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "attention/kind.h"
 #include "models/backbone.h"
 #include "models/catalogue.h"
 #include "models/events.h"
@@ -103,6 +104,7 @@ static sq_status create(sq_model *model, const sq_model_spec *spec, sq_error *er
     const sq_model_config *c = &model->config;
     const sq_backbone_kind *kind = NULL;
     SQ_TRY(find_kind(spec->name, &kind, error));
+    if (kind == &sq__backbone_encoder && sq__attention_kind(spec->name)->can & SQ_CAUSAL_ONLY) model->config.causal = true;
     SQ_TRY(check_pooling(model, kind, spec->name, error));
     if (spec->schema->class_count < 2) return sq__fail(error, SQ_INVALID, "the data has %d classes; expected at least 2", spec->schema->class_count);
     SQ_TRY(sq__events_create(&model->events, &model->parameters, spec->schema, c->width,

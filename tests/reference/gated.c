@@ -116,19 +116,19 @@ static void run(const reference_case *at, absorb_fn absorb, bool directions, con
         for (int64_t h = 0; h < at->H; h++) run_head(&(place){ at, b, h }, absorb, directions, skip);
 }
 
-static void run_retnet(const reference_case *at) { run(at, retain, false, NULL); }
-static void run_gla(const reference_case *at) { run(at, gate_each, false, NULL); }
-static void run_deltanet(const reference_case *at) { run(at, delta, true, NULL); }
-static void run_gated_deltanet(const reference_case *at) { run(at, gated_delta, true, NULL); }
-static void run_mamba_2(const reference_case *at) { run(at, state_space, false, at->tensors[2]); }
+static void run_retention(const reference_case *at) { run(at, retain, false, NULL); }
+static void run_gated_linear(const reference_case *at) { run(at, gate_each, false, NULL); }
+static void run_delta_rule(const reference_case *at) { run(at, delta, true, NULL); }
+static void run_gated_delta_rule(const reference_case *at) { run(at, gated_delta, true, NULL); }
+static void run_ssd(const reference_case *at) { run(at, state_space, false, at->tensors[2]); }
 
 static const reference_variant plain[] = { { .options = "" }, { 0 } };
 /* temperature 1 forgets to 1e-20 within a chunk, 0.2 to nothing a float can hold. */
-static const reference_variant gla[] = { { .options = "" }, { .options = "temperature=1" }, { .options = "temperature=0.2", .largest = 200 }, { 0 } };
+static const reference_variant gates[] = { { .options = "" }, { .options = "temperature=1" }, { .options = "temperature=0.2", .largest = 200 }, { 0 } };
 static const reference_variant strength[] = { { .options = "" }, { .options = "strength=1.9", .largest = 200 }, { 0 } };
 
-const reference_row reference_retnet = { "retnet", run_retnet, plain };
-const reference_row reference_gla = { "gla", run_gla, gla };
-const reference_row reference_deltanet = { "deltanet", run_deltanet, strength };
-const reference_row reference_gated_deltanet = { "gated-deltanet", run_gated_deltanet, strength };
-const reference_row reference_mamba_2 = { "mamba-2", run_mamba_2, plain };
+const reference_row reference_retention = { "retention", run_retention, plain };
+const reference_row reference_gated_linear = { "gated-linear", run_gated_linear, gates };
+const reference_row reference_delta_rule = { "delta-rule", run_delta_rule, strength };
+const reference_row reference_gated_delta_rule = { "gated-delta-rule", run_gated_delta_rule, strength };
+const reference_row reference_ssd = { "ssd", run_ssd, plain };

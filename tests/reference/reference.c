@@ -34,12 +34,12 @@ static const reference_row *const rows[] = {
     &reference_longnet,
     &reference_fastformer,
     &reference_memory_compressed,
-    &reference_retnet,
-    &reference_gla,
-    &reference_deltanet,
-    &reference_gated_deltanet,
-    &reference_mamba_2,
-    &reference_rwkv,
+    &reference_retention,
+    &reference_gated_linear,
+    &reference_delta_rule,
+    &reference_gated_delta_rule,
+    &reference_ssd,
+    &reference_wkv,
 };
 
 const reference_row *reference_find(const char *mechanism)

@@ -86,7 +86,6 @@ extern const reference_row reference_aft, reference_synthesizer, reference_set_t
 extern const reference_row reference_linear, reference_rfa, reference_cosformer, reference_nystromformer;
 extern const reference_row reference_space_time, reference_axial, reference_local_2d, reference_longnet;
 extern const reference_row reference_fastformer, reference_memory_compressed;
-extern const reference_row reference_fastformer;
-extern const reference_row reference_retnet, reference_gla, reference_deltanet, reference_gated_deltanet, reference_mamba_2, reference_rwkv;
+extern const reference_row reference_retention, reference_gated_linear, reference_delta_rule, reference_gated_delta_rule, reference_ssd, reference_wkv;
 
 #endif

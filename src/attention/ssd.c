@@ -82,8 +82,8 @@ static void step(const sq_run *run, void *state)
     sq__gated_heads_step(&mechanism, run, state);
 }
 
-const sq_attention_kind sq__attention_mamba_2 = {
-    .name = "mamba-2", .title = "state space duality: a state-space model as attention", .paper = "arXiv:2405.21060", .cost = "O(n D M) time, O(D M) state",
+const sq_attention_kind sq__attention_ssd = {
+    .name = "ssd", .title = "state space duality: a state-space model as attention", .paper = "arXiv:2405.21060", .cost = "O(n D M) time, O(D M) state",
     .can = SQ_CAUSAL_ONLY | SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM | SQ_CAN_ROTARY,
     .tensors = tensors, .tensor_init = tensor_init, .inputs = inputs, .sizes = sizes, .flops = flops,
     .forward = forward, .backward = backward, .state_bytes = state_bytes, .state_reset = state_reset, .step = step,

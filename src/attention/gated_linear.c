@@ -7,10 +7,10 @@
  * token does not decay. */
 #include "attention/engine/gated_heads.h"
 
-typedef struct gla_config { double temperature; } gla_config;
+typedef struct gated_linear_config { double temperature; } gated_linear_config;
 
 static const sq_field fields[] = {
-    SQ_FLOAT(gla_config, temperature, "16", 1e-3, 1e6, "gates are raised to the power of its inverse: larger forgets less"),
+    SQ_FLOAT(gated_linear_config, temperature, "16", 1e-3, 1e6, "gates are raised to the power of its inverse: larger forgets less"),
     SQ_FIELDS_END
 };
 
@@ -24,7 +24,7 @@ static int inputs(const void *config, const sq_problem *p, sq_attention_input *i
 static sq_gated_rule rule(const void *config, const sq_problem *p)
 {
     return (sq_gated_rule){ .D = p->D, .M = p->M, .gate = SQ_GATE_SIGMOID, .width = p->D, .scale = p->scale,
-                            .temperature = (float)((const gla_config *)config)->temperature };
+                            .temperature = (float)((const gated_linear_config *)config)->temperature };
 }
 
 static const sq_gated_mechanism mechanism = { .rule = rule, .gate = 0, .strength = -1, .rate = -1, .bias = -1, .skip = -1 };
@@ -68,10 +68,10 @@ static void step(const sq_run *run, void *state)
     sq__gated_heads_step(&mechanism, run, state);
 }
 
-const sq_attention_kind sq__attention_gla = {
-    .name = "gla", .title = "gated linear attention: every feature forgets by its own gate", .paper = "arXiv:2312.06635", .cost = "O(n D M) time, O(D M) state",
+const sq_attention_kind sq__attention_gated_linear = {
+    .name = "gated-linear", .title = "gated linear attention: every feature forgets by its own gate", .paper = "arXiv:2312.06635", .cost = "O(n D M) time, O(D M) state",
     .can = SQ_CAUSAL_ONLY | SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM | SQ_CAN_ROTARY,
-    .fields = fields, .config_size = sizeof(gla_config),
+    .fields = fields, .config_size = sizeof(gated_linear_config),
     .inputs = inputs, .sizes = sizes, .flops = flops,
     .forward = forward, .backward = backward, .state_bytes = state_bytes, .state_reset = state_reset, .step = step,
 };

@@ -8,10 +8,10 @@
  * changes nothing; the direction of a zero vector is zero. */
 #include "attention/engine/gated_heads.h"
 
-typedef struct gated_deltanet_config { double strength; } gated_deltanet_config;
+typedef struct gated_delta_rule_config { double strength; } gated_delta_rule_config;
 
 static const sq_field fields[] = {
-    SQ_FLOAT(gated_deltanet_config, strength, "1", 1e-3, 2, "the most of what a key reads that one token replaces; above 1 states may change sign (arXiv:2411.12537)"),
+    SQ_FLOAT(gated_delta_rule_config, strength, "1", 1e-3, 2, "the most of what a key reads that one token replaces; above 1 states may change sign (arXiv:2411.12537)"),
     SQ_FIELDS_END
 };
 
@@ -45,7 +45,7 @@ static int inputs(const void *config, const sq_problem *p, sq_attention_input *i
 static sq_gated_rule rule(const void *config, const sq_problem *p)
 {
     return (sq_gated_rule){ .D = p->D, .M = p->M, .delta = true, .unit = true, .gate = SQ_GATE_SOFTPLUS, .width = 1, .scale = p->scale,
-                            .strength = (float)((const gated_deltanet_config *)config)->strength };
+                            .strength = (float)((const gated_delta_rule_config *)config)->strength };
 }
 
 static const sq_gated_mechanism mechanism = { .rule = rule, .gate = 0, .strength = 1, .rate = 0, .bias = 1, .skip = -1 };
@@ -89,10 +89,10 @@ static void step(const sq_run *run, void *state)
     sq__gated_heads_step(&mechanism, run, state);
 }
 
-const sq_attention_kind sq__attention_gated_deltanet = {
-    .name = "gated-deltanet", .title = "delta rule with a gate that forgets", .paper = "arXiv:2412.06464", .cost = "O(n D M) time, O(D M) state",
+const sq_attention_kind sq__attention_gated_delta_rule = {
+    .name = "gated-delta-rule", .title = "delta rule with a gate that forgets", .paper = "arXiv:2412.06464", .cost = "O(n D M) time, O(D M) state",
     .can = SQ_CAUSAL_ONLY | SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM,
-    .fields = fields, .config_size = sizeof(gated_deltanet_config),
+    .fields = fields, .config_size = sizeof(gated_delta_rule_config),
     .tensors = tensors, .tensor_init = tensor_init, .inputs = inputs, .sizes = sizes, .flops = flops,
     .forward = forward, .backward = backward, .state_bytes = state_bytes, .state_reset = state_reset, .step = step,
 };

@@ -66,8 +66,8 @@ static void step(const sq_run *run, void *state)
     sq__gated_heads_step(&mechanism, run, state);
 }
 
-const sq_attention_kind sq__attention_retnet = {
-    .name = "retnet", .title = "retention: linear attention that forgets at a fixed rate", .paper = "arXiv:2307.08621", .cost = "O(n D M) time, O(D M) state",
+const sq_attention_kind sq__attention_retention = {
+    .name = "retention", .title = "retention: linear attention that forgets at a fixed rate", .paper = "arXiv:2307.08621", .cost = "O(n D M) time, O(D M) state",
     .can = SQ_CAUSAL_ONLY | SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM | SQ_CAN_ROTARY,
     .sizes = sizes, .prepare = prepare, .flops = flops,
     .forward = forward, .backward = backward, .state_bytes = state_bytes, .state_reset = state_reset, .step = step,

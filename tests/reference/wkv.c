@@ -36,4 +36,4 @@ static void run(const reference_case *at)
 /* Keys of size 30 weigh up to e^100 times each other. */
 static const reference_variant variants[] = { { .options = "", .square = true }, { .options = "", .square = true, .size = 30, .largest = 200 }, { 0 } };
 
-const reference_row reference_rwkv = { "rwkv", run, variants };
+const reference_row reference_wkv = { "wkv", run, variants };

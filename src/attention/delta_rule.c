@@ -7,10 +7,10 @@
  * the direction of a zero vector is zero. */
 #include "attention/engine/gated_heads.h"
 
-typedef struct deltanet_config { double strength; } deltanet_config;
+typedef struct delta_rule_config { double strength; } delta_rule_config;
 
 static const sq_field fields[] = {
-    SQ_FLOAT(deltanet_config, strength, "1", 1e-3, 2, "the most of what a key reads that one token replaces; above 1 states may change sign (arXiv:2411.12537)"),
+    SQ_FLOAT(delta_rule_config, strength, "1", 1e-3, 2, "the most of what a key reads that one token replaces; above 1 states may change sign (arXiv:2411.12537)"),
     SQ_FIELDS_END
 };
 
@@ -24,7 +24,7 @@ static int inputs(const void *config, const sq_problem *p, sq_attention_input *i
 static sq_gated_rule rule(const void *config, const sq_problem *p)
 {
     return (sq_gated_rule){ .D = p->D, .M = p->M, .delta = true, .unit = true, .scale = p->scale,
-                            .strength = (float)((const deltanet_config *)config)->strength };
+                            .strength = (float)((const delta_rule_config *)config)->strength };
 }
 
 static const sq_gated_mechanism mechanism = { .rule = rule, .gate = -1, .strength = 0, .rate = -1, .bias = -1, .skip = -1 };
@@ -68,10 +68,10 @@ static void step(const sq_run *run, void *state)
     sq__gated_heads_step(&mechanism, run, state);
 }
 
-const sq_attention_kind sq__attention_deltanet = {
-    .name = "deltanet", .title = "linear attention by the delta rule: a key replaces what it reads", .paper = "arXiv:2406.06484", .cost = "O(n D M) time, O(D M) state",
+const sq_attention_kind sq__attention_delta_rule = {
+    .name = "delta-rule", .title = "linear attention by the delta rule: a key replaces what it reads", .paper = "arXiv:2406.06484", .cost = "O(n D M) time, O(D M) state",
     .can = SQ_CAUSAL_ONLY | SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM,
-    .fields = fields, .config_size = sizeof(deltanet_config),
+    .fields = fields, .config_size = sizeof(delta_rule_config),
     .inputs = inputs, .sizes = sizes, .flops = flops,
     .forward = forward, .backward = backward, .state_bytes = state_bytes, .state_reset = state_reset, .step = step,
 };

@@ -17,7 +17,7 @@ static sq_status validate(const void *config, const sq_problem *p, sq_error *err
 {
     (void)config;
     if (p->D == p->M) return SQ_OK;
-    return sq__fail(error, SQ_UNSUPPORTED, "rwkv: keys have %lld features and values %lld; they are multiplied feature by feature, so both must be equal",
+    return sq__fail(error, SQ_UNSUPPORTED, "wkv: keys have %lld features and values %lld; they are multiplied feature by feature, so both must be equal",
                     (long long)p->D, (long long)p->M);
 }
 
@@ -163,8 +163,8 @@ static void step(const sq_run *run, void *state)
     sq__for_heads(&all.run, per_thread(run->problem), forward_head);
 }
 
-const sq_attention_kind sq__attention_rwkv = {
-    .name = "rwkv", .title = "RWKV-4: averages that forget, by feature", .paper = "arXiv:2305.13048", .cost = "O(n D) time, O(D) state",
+const sq_attention_kind sq__attention_wkv = {
+    .name = "wkv", .title = "RWKV-4: averages that forget, by feature", .paper = "arXiv:2305.13048", .cost = "O(n D) time, O(D) state",
     .can = SQ_CAUSAL_ONLY | SQ_CAN_CAUSAL | SQ_CAN_CROSS | SQ_CAN_LENGTHS | SQ_CAN_KEY_MASK | SQ_CAN_GROUPED | SQ_CAN_STREAM,
     .validate = validate, .tensors = tensors, .tensor_init = tensor_init, .sizes = sizes, .flops = flops, .forward = forward, .backward = backward,
     .state_bytes = state_bytes, .state_reset = state_reset, .step = step,

@@ -1,14 +1,14 @@
-/* subquad bench attention: time and memory of attention against length. */
+/* subquad bench: time and memory of attention against length; of whole models: bench_model.c. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "bench_model.h"
+#include "bench_words.h"
 #include "command.h"
 #include "mechanisms.h"
 #include "progress.h"
 #include "table.h"
-
-#define MAX_LENGTHS 64
 
 typedef enum output_format { FORMAT_TABLE, FORMAT_JSONL, FORMAT_CSV } output_format;
 
@@ -24,49 +24,13 @@ typedef struct bench_request {
     int64_t lengths[MAX_LENGTHS];
 } bench_request;
 
-/* "256..65536": powers of two from the first to the last; "100,1000": as given; both may be mixed. */
-static int parse_lengths(bench_request *r)
-{
-    static const char help[] = "expected lengths such as 1024, or 512,4096, or 256..65536 for powers of two";
-    for (const char *at = r->lengths_text;; at++) {
-        char item[64];
-        size_t length = strcspn(at, ",");
-        snprintf(item, sizeof item, "%.*s", (int)(length < sizeof item ? length : sizeof item - 1), at);
-        char *dots = strstr(item, "..");
-        if (dots) *dots = '\0';
-        int64_t first, last;
-        if (!read_count(item, 1, INT64_C(1) << 40, &first)) return usage_error("bench", "--n %s: '%s' is no length; %s", r->lengths_text, item, help);
-        last = first;
-        if (dots && !read_count(dots + 2, first, INT64_C(1) << 40, &last))
-            return usage_error("bench", "--n %s: '%s' is no length from %lld on; %s", r->lengths_text, dots + 2, (long long)first, help);
-        for (int64_t n = first; n <= last; n *= 2) {
-            if (r->length_count == MAX_LENGTHS) return usage_error("bench", "--n %s: more than %d lengths", r->lengths_text, MAX_LENGTHS);
-            r->lengths[r->length_count++] = n;
-        }
-        at += length;
-        if (!*at) return -1;
-    }
-}
-
-static int parse_choice(const char *name, const char *text, const char *const *choices, int count, int *value)
-{
-    char hint[96];
-    for (*value = 0; *value < count; ++*value)
-        if (strcmp(text, choices[*value]) == 0) return -1;
-    did_you_mean(text, "", choices, count, hint, sizeof hint);
-    fprintf(stderr, "subquad: bench: --%s: unknown value '%s'%s expected:", name, text, *hint ? hint : ";");
-    for (int i = 0; i < count; i++) fprintf(stderr, "%s %s", i ? "," : "", choices[i]);
-    fputc('\n', stderr);
-    return 2;
-}
-
 static int resolve(bench_request *r)
 {
     static const char *const formats[] = { "table", "jsonl", "csv" }, *const passes[] = { "forward", "backward" };
     int format, pass, status;
-    if ((status = parse_choice("format", r->format_text, formats, 3, &format)) >= 0) return status;
-    if ((status = parse_choice("pass", r->pass_text, passes, 2, &pass)) >= 0) return status;
-    if ((status = parse_lengths(r)) >= 0) return status;
+    if ((status = parse_choice("bench", "format", r->format_text, formats, 3, &format)) >= 0) return status;
+    if ((status = parse_choice("bench", "pass", r->pass_text, passes, 2, &pass)) >= 0) return status;
+    if ((status = parse_lengths("bench", r->lengths_text, r->lengths, &r->length_count)) >= 0) return status;
     if ((status = parse_names("bench", NAMES_ATTENTION, r->attention, r->mechanisms, &r->mechanism_count)) >= 0) return status;
     if ((status = check_options("bench", r->mechanisms, r->mechanism_count, &r->options)) >= 0) return status;
     const struct { const char *name; int64_t value; } positive[] = { { "heads", r->heads }, { "dim", r->dim }, { "batch", r->batch },
@@ -176,7 +140,7 @@ static int run_all(const bench_request *r)
     return *stop ? sq_status_exit_code(SQ_INTERRUPTED) : status;
 }
 
-int command_bench(int argc, char **argv)
+static int bench_attention(int argc, char **argv)
 {
     bench_request r = { .attention = "all", .lengths_text = "256..16384", .dtype = "f32", .pass_text = "forward", .format_text = "table",
                         .heads = 8, .dim = 64, .batch = 1, .threads = 1, .seed = 1 };
@@ -194,13 +158,27 @@ int command_bench(int argc, char **argv)
         { "seed", 0, FLAG_COUNT, &r.seed, "N", "of the mechanism's draws (1)" },
         { "format", 0, FLAG_TEXT, &r.format_text, "FORMAT", "table, jsonl or csv (table)" },
     };
-    usage u = { .command = "bench", .synopsis = "attention [--attention NAMES] [--n 256..65536] [--OPTION VALUE] [--format table|jsonl|csv]",
+    usage u = { .command = "bench attention", .synopsis = "[--attention NAMES] [--n 256..65536] [--OPTION VALUE] [--format table|jsonl|csv]",
                 .summary = "Times attention alone. The result of every case is checked first: a wrong one is an error, not a figure.", .flags = flags,
-                .flag_count = sizeof flags / sizeof *flags, .least = 1, .most = 1, .mechanism_options = &r.options };
+                .flag_count = sizeof flags / sizeof *flags, .most = 0, .mechanism_options = &r.options };
     int count;
     int status = flags_parse(&u, argc, argv, &count);
     if (status >= 0) return status;
-    if (strcmp(argv[1], "attention") != 0) return usage_error(u.command, "unknown benchmark '%s'; expected: attention", argv[1]);
     status = resolve(&r);
     return status >= 0 ? status : run_all(&r);
+}
+
+int command_bench(int argc, char **argv)
+{
+    static const char *const names[] = { "attention", "model" };
+    char hint[64];
+    if (argc > 1 && strcmp(argv[1], "attention") == 0) return bench_attention(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "model") == 0) return bench_model(argc - 1, argv + 1);
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        printf("usage: subquad bench attention|model ...\n\n  attention  time and memory of attention alone against length\n"
+               "  model      of whole models: forward, forward and backward, or event by event\n\n'subquad bench attention --help' says more.\n");
+        return 0;
+    }
+    if (argc < 2) return usage_error("bench", "expected: attention or model");
+    return usage_error("bench", "unknown benchmark '%s'%s", argv[1], did_you_mean(argv[1], "", names, 2, hint, sizeof hint));
 }

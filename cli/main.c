@@ -11,7 +11,7 @@ static const command commands[] = {
     { "compare", "train every mechanism on one task under one protocol, and report", command_compare },
     { "train", "train one model on a task", command_train },
     { "predict", "class probabilities of every client of a table, by a trained model", command_predict },
-    { "bench", "time attention against length", command_bench },
+    { "bench", "time attention or whole models against length", command_bench },
     { "list", "the mechanisms, what each can do, their options", command_list },
     { "show", "the attention matrix that a mechanism implies, as a picture", command_show },
     { "analyze", "spectrum, entropy and distance of attention matrices", command_analyze },

@@ -39,6 +39,21 @@ typedef struct sq_bench_result {
 } sq_bench_result;
 /* The result is first checked (finite, and against the double-precision law out of sampled rows where one is known); a wrong one gives SQ_INTERNAL. */
 SQ_API sq_status sq_bench_attention(const sq_bench_case *bench, sq_bench_result *result, sq_error *error);
+/* A whole model (models.h, or a mechanism's encoder) over made-up events of one categorical column of 64 words, two classes, no dropout. */
+typedef struct sq_bench_model_case {
+    const char *model;
+    const sq_option *options;         /* its own */
+    int option_count;
+    int64_t n, batch, layers, width, heads;
+    bool causal;
+    enum { SQ_BENCH_MODEL_FORWARD, SQ_BENCH_MODEL_BACKWARD, SQ_BENCH_MODEL_STEP } pass;
+    /* BACKWARD: forward that records, then backward. STEP: n events one by one through the state; ms is of one event, the mean over the last
+     * half of them, and peak_bytes is the state of all streams */
+    int threads, runs;                /* threads 0: 1; runs 0: until about a second is spent, 3 at least (STEP: 1) */
+    uint64_t seed;
+} sq_bench_model_case;
+/* gflops and roofline are NaN. Outputs that are not finite give SQ_INTERNAL. SQ_UNSUPPORTED: STEP of a model that has no state. */
+SQ_API sq_status sq_bench_model(const sq_bench_model_case *bench, sq_bench_result *result, sq_error *error);
 /* Slope of log(y) against log(x). */
 SQ_API double sq_fitted_exponent(const double *x, const double *y, int count);
 

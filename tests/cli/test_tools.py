@@ -14,6 +14,17 @@ NAMES = ["softmax", "linformer", "performer", "infinite-former"]
 
 
 class Bench(Case):
+    def test_models(self):
+        out, _ = self.run_program("bench", "model", "--model", "gru,softmax", "--n", "16,40", "--batch", 2, "--width", 16, "--heads", 2, "--runs", 1, "--format", "jsonl")
+        cases = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([(c["model"], c["n"], c["pass"]) for c in cases], [("gru", 16, "backward"), ("gru", 40, "backward"), ("softmax", 16, "backward"), ("softmax", 40, "backward")])
+        self.assertTrue(all(c["ms"] > 0 and c["peak_bytes"] > 0 for c in cases))
+        out, _ = self.run_program("bench", "model", "--n", 24, "--batch", 2, "--width", 16, "--heads", 2, "--pass", "step", "--format", "csv")
+        self.assertIn("gru,24,2,2,16,2,1,step,0,", out)
+        self.assertIn("us per event", self.run_program("bench", "model", "--model", "gru", "--n", 8, "--batch", 1, "--pass", "step")[0])
+        self.refused("bench", "model", "--model", "softmax", "--n", 8, "--pass", "step", says="softmax has no state to go on from")
+        self.refused("bench", "model", "--model", "grv", says="unknown mechanism or model 'grv'; did you mean 'gru'?")
+
     def bench(self, *more):
         return self.run_program("bench", "attention", "--heads", 2, "--dim", 16, "--runs", 1, *more)
 

@@ -11,7 +11,7 @@ Trains and compares attention mechanisms that cost less than n^2 on long sequenc
   compare      train every mechanism on one task under one protocol, and report
   train        train one model on a task
   predict      class probabilities of every client of a table, by a trained model
-  bench        time attention against length
+  bench        time attention or whole models against length
   list         the mechanisms, what each can do, their options
   show         the attention matrix that a mechanism implies, as a picture
   analyze      spectrum, entropy and distance of attention matrices

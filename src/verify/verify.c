@@ -43,6 +43,7 @@ static const family families[] = {
     { "gru", sq__family_gru, { .fixed = false } },
     { "transformer-xl", sq__family_transformer_xl, { .fixed = false } },
     { "ntm", sq__family_ntm, { .fixed = false } },
+    { "compressive-transformer", sq__family_compressive, { .fixed = false } },
     { "norm", sq__family_norm, { .fixed = false } },
     { "activation", sq__family_activation, { .fixed = false } },
     { "loss", sq__family_loss, { .fixed = false } },

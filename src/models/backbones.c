@@ -3,7 +3,7 @@
 #include "models/backbone.h"
 
 /* X(symbol): sq__backbone_symbol, defined in its kind's file */
-#define SQ_BACKBONES(X) X(gru) X(ntm)
+#define SQ_BACKBONES(X) X(gru) X(ntm) X(transformer_xl) X(compressive_transformer)
 
 #define DECLARE(symbol) extern const sq_backbone_kind sq__backbone_##symbol;
 SQ_BACKBONES(DECLARE)

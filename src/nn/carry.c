@@ -64,6 +64,26 @@ void sq__carry_destroy(sq_carry **carry)
     *carry = NULL;
 }
 
+static void *zeroed(sq_tape *tape, size_t bytes)
+{
+    void *memory = sq__tape_memory(tape, bytes);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
+sq_carry *sq__carry_on_tape(const sq_carry_layout *layout, int64_t B, sq_tape *tape)
+{
+    sq_carry *made = sq__tape_memory(tape, sizeof *made);
+    if (!made) return NULL;
+    *made = (sq_carry){ .layout = layout, .B = B, .values = sq__tape_memory(tape, (size_t)(layout->count + 1) * sizeof(float *)),
+                        .seen = zeroed(tape, (size_t)B * sizeof(int64_t)) };
+    bool all = made->values && made->seen;
+    for (int i = 0; all && i < layout->count; i++) {
+        made->values[i] = zeroed(tape, (size_t)(B * layout->slots[i].count) * sizeof(float));
+        all = made->values[i];
+    }
+    return all ? made : NULL;
+}
+
 void sq__carry_reset(sq_carry *carry, int64_t b)
 {
     const int64_t from = b < 0 ? 0 : b, streams = b < 0 ? carry->B : 1;

@@ -22,6 +22,7 @@ typedef struct sq_carry {
 
 sq_status sq__carry_create(sq_carry **carry, const sq_carry_layout *layout, int64_t B, sq_error *error);   /* all streams begun afresh */
 void sq__carry_destroy(sq_carry **carry);
+sq_carry *sq__carry_on_tape(const sq_carry_layout *layout, int64_t B, sq_tape *tape);   /* the same, gone at reset: for a run that keeps nothing */
 void sq__carry_reset(sq_carry *carry, int64_t b);                        /* stream b begins afresh; -1: all */
 void sq__carry_copy(sq_carry *to, const sq_carry *from);                 /* of one layout and B: a clone */
 /* [B, shape...], copied. Reading and writing may alternate within one run. */

@@ -57,5 +57,6 @@ sq_var *sq__relative_attention_run(const sq_relative_attention_block *block, sq_
                                         .u = sq__parameters_var(block->set, block->u, tape), .v = sq__parameters_var(block->set, block->v, tape),
                                         .heads = block->heads, .window = in->window, .spans = in->spans, .span_count = in->span_count };
     if (in->query) *in->query = q;
-    return sq__linear_run_residual(&block->output, tape, sq__relative_attention(tape, &inputs), in->dropout, in->residual);
+    sq_var *residual = in->beside && q ? in->beside(in->context, tape, q, in->residual) : in->residual;
+    return sq__linear_run_residual(&block->output, tape, sq__relative_attention(tape, &inputs), in->dropout, residual);
 }

@@ -33,6 +33,9 @@ typedef struct sq_relative_attention_inputs {
     float dropout;                     /* of the output, before residual is added */
     sq_var *residual;                  /* or NULL */
     sq_var **query;                    /* NULL, or receives what x was projected to [B,T,H*D] */
+    /* NULL, or what else the queries read: gives residual with that added to it. */
+    sq_var *(*beside)(void *context, sq_tape *tape, sq_var *query, sq_var *residual);
+    void *context;
 } sq_relative_attention_inputs;
 sq_var *sq__relative_attention_run(const sq_relative_attention_block *block, sq_tape *tape, const sq_relative_attention_inputs *inputs);
 

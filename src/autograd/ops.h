@@ -16,6 +16,7 @@
     X(sum) X(pool) X(pool_max)                                             /* pooling.c */         \
     X(attention)                                                           /* attention.c */       \
     X(rotary)                                                              /* rotary.c */          \
+    X(inverted_attention)                                                  /* inverted_attention.c */ \
     X(gru)                                                                 /* recurrent.c */       \
     X(relative_attention) X(prepend_rows)                                  /* relative.c, prepend_rows.c */ \
     X(ntm)                                                                 /* ntm.c */             \

@@ -3,7 +3,13 @@
 #include "models/backbone.h"
 
 /* X(symbol): sq__backbone_symbol, defined in its kind's file */
-#define SQ_BACKBONES(X) X(gru) X(ntm) X(transformer_xl) X(compressive_transformer)
+#define SQ_BACKBONES(X)        \
+    X(gru)                     \
+    X(ntm)                     \
+    X(transformer_xl)          \
+    X(compressive_transformer) \
+    X(perceiver)               \
+    X(perceiver_io)
 
 #define DECLARE(symbol) extern const sq_backbone_kind sq__backbone_##symbol;
 SQ_BACKBONES(DECLARE)

@@ -83,12 +83,18 @@ static sq_status create_packed(sq_attention_block *block, const char *prefix, un
                               &block->packed.bias, error);
 }
 
-static sq_status create_part(sq_attention_block *block, sq_linear *layer, const char *prefix, const char *name, int64_t in, int64_t out,
-                             sq_error *error)
+static sq_status create_linear(sq_attention_block *block, sq_linear *layer, const char *prefix, const char *name, int64_t in, int64_t out, bool bias,
+                               sq_error *error)
 {
     char full[96];
     snprintf(full, sizeof full, "%s.%s", prefix, name);
-    return sq__linear_create(layer, block->set, full, in, out, block->config.bias, error);
+    return sq__linear_create(layer, block->set, full, in, out, bias, error);
+}
+
+static sq_status create_part(sq_attention_block *block, sq_linear *layer, const char *prefix, const char *name, int64_t in, int64_t out,
+                             sq_error *error)
+{
+    return create_linear(block, layer, prefix, name, in, out, block->config.bias, error);
 }
 
 static sq_status create_inputs(sq_attention_block *block, const char *prefix, const sq_attention *plan, sq_error *error)
@@ -123,7 +129,7 @@ static sq_status create_projections(sq_attention_block *block, const char *prefi
         SQ_TRY(create_packed(block, prefix, ignores, queries + keys + values, error));
     }
     SQ_TRY(create_inputs(block, prefix, plan, error));
-    return create_part(block, &block->output, prefix, "output", values, c->width, error);
+    return create_linear(block, &block->output, prefix, "output", values, c->width, c->bias || c->output_bias, error);
 }
 
 /* ---- creation ---- */

@@ -27,6 +27,7 @@ typedef struct sq_attention_block_config {
     int64_t max_length;                /* longest sequence that will come */
     bool cross, causal, lengths, mask, global_tokens;
     bool bias;                         /* of the projections */
+    bool output_bias;                  /* without bias: of the output alone */
     sq_bias_kind distance_bias;        /* of the scores */
     int64_t bias_distance;
     bool rotary;                       /* queries and keys are turned by their positions; not for cross attention */

@@ -54,6 +54,18 @@ sq_status sq__embedding_create(sq_embedding *layer, sq_parameters *set, const ch
                               &layer->weight, error);
 }
 
+sq_var *sq__repeat_rows(const sq_parameters *set, int index, sq_tape *tape, int64_t B)
+{
+    sq_var *all = sq__parameters_var(set, index, tape);
+    if (!all) return NULL;
+    const int64_t width = all->shape[all->rank - 1], rows = all->count / width;
+    int32_t *ids = sq__tape_memory(tape, (size_t)(B * rows) * sizeof *ids);
+    if (!ids) return NULL;
+    for (int64_t i = 0; i < B * rows; i++) ids[i] = (int32_t)(i % rows);
+    sq_var *table = sq__reshape(tape, all, 2, (const int64_t[]){ rows, width });
+    return sq__embedding(tape, table, ids, 2, (const int64_t[]){ B, rows });
+}
+
 /* sin(t / 10000^(2i/E)) in column 2i, cos in column 2i+1 */
 static void fill_waves(float *table, int64_t length, int64_t width)
 {

@@ -20,6 +20,9 @@ sq_var *sq__norm_run(const sq_norm *layer, sq_tape *tape, sq_var *x);
 typedef struct sq_embedding { sq_parameters *set; int weight; } sq_embedding;
 sq_status sq__embedding_create(sq_embedding *layer, sq_parameters *set, const char *prefix, int64_t words, int64_t width, sq_error *error);
 
+/* The rows of a parameter [..., width], the same for each of B entries: [B, rows, width]. */
+sq_var *sq__repeat_rows(const sq_parameters *set, int index, sq_tape *tape, int64_t B);
+
 /* PREFIX.weight [length, width], to be looked up by position: learned (as an embedding) or sinusoidal (arXiv:1706.03762, 3.5; frozen). */
 sq_status sq__positions_create(sq_embedding *layer, sq_parameters *set, const char *prefix, bool learned, int64_t length, int64_t width,
                                sq_error *error);

@@ -85,24 +85,13 @@ static sq_status create_rows(int *index, sq_parameters *set, const char *prefix,
                                                          .initial = SQ_INITIAL_UNIFORM, .scale = sq__glorot(rows, width) }, index, error);
 }
 
-/* The same rows for each of B entries: [B, rows, width]. */
-static sq_var *repeat_rows(const sq_parameters *set, int index, sq_tape *tape, int64_t B, int64_t rows)
-{
-    sq_var *all = sq__parameters_var(set, index, tape);
-    int32_t *ids = sq__tape_memory(tape, (size_t)(B * rows) * sizeof *ids);
-    if (!all || !ids) return NULL;
-    for (int64_t i = 0; i < B * rows; i++) ids[i] = (int32_t)(i % rows);
-    sq_var *table = sq__reshape(tape, all, 2, (const int64_t[]){ rows, all->shape[2] });
-    return sq__embedding(tape, table, ids, 2, (const int64_t[]){ B, rows });
-}
-
 /* ---- ISAB ---- */
 
 sq_status sq__isab_create(sq_isab *isab, sq_parameters *set, const char *prefix, int64_t points, const sq_mab_config *config, sq_error *error)
 {
     char full[96];
     sq_mab_config first = *config, second = *config;
-    *isab = (sq_isab){ .set = set, .count = points };
+    *isab = (sq_isab){ .set = set };
     first.key_width = config->query_width, first.query_width = config->width;
     first.max_keys = config->max_queries, first.max_queries = points;
     second.key_width = config->width, second.max_keys = points, second.lengths = false;
@@ -123,7 +112,7 @@ sq_var *sq__isab_run(const sq_isab *isab, sq_tape *tape, sq_var *x, const int32_
 {
     if (!x) return NULL;
     sq_scope scope = sq__scope_begin(tape);
-    sq_var *points = repeat_rows(isab->set, isab->points, tape, x->shape[0], isab->count);
+    sq_var *points = sq__repeat_rows(isab->set, isab->points, tape, x->shape[0]);
     sq_var *seen = points ? sq__mab_run(&isab->first, tape, points, x, lengths, NULL) : NULL;
     sq_var *out = seen ? sq__mab_run(&isab->second, tape, x, seen, NULL, lengths) : NULL;
     sq__scope_end(tape, scope, out, NULL);
@@ -136,7 +125,7 @@ sq_status sq__pma_create(sq_pma *pma, sq_parameters *set, const char *prefix, in
 {
     char full[96];
     sq_mab_config block = *config;
-    *pma = (sq_pma){ .set = set, .count = seeds };
+    *pma = (sq_pma){ .set = set };
     block.query_width = config->width, block.max_queries = seeds;
     SQ_TRY(create_rows(&pma->seeds, set, prefix, "seeds", seeds, config->width, error));
     snprintf(full, sizeof full, "%s.block", prefix);
@@ -152,7 +141,7 @@ sq_var *sq__pma_run(const sq_pma *pma, sq_tape *tape, sq_var *x, const int32_t *
 {
     if (!x) return NULL;
     sq_scope scope = sq__scope_begin(tape);
-    sq_var *seeds = repeat_rows(pma->set, pma->seeds, tape, x->shape[0], pma->count);
+    sq_var *seeds = sq__repeat_rows(pma->set, pma->seeds, tape, x->shape[0]);
     sq_var *out = seeds ? sq__mab_run(&pma->block, tape, seeds, x, lengths, NULL) : NULL;
     sq__scope_end(tape, scope, out, NULL);
     return out;

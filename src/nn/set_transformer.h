@@ -33,13 +33,13 @@ void sq__mab_clear(sq_mab *mab);
 sq_var *sq__mab_run(const sq_mab *mab, sq_tape *tape, sq_var *x, sq_var *y, const int32_t *lengths, const int32_t *query_lengths);
 
 /* config: of x as queries (max_queries, query_width); keys are filled in. */
-typedef struct sq_isab { sq_parameters *set; int points; int64_t count; sq_mab first, second; } sq_isab;
+typedef struct sq_isab { sq_parameters *set; int points; sq_mab first, second; } sq_isab;
 sq_status sq__isab_create(sq_isab *isab, sq_parameters *set, const char *prefix, int64_t points, const sq_mab_config *config, sq_error *error);
 void sq__isab_clear(sq_isab *isab);
 sq_var *sq__isab_run(const sq_isab *isab, sq_tape *tape, sq_var *x, const int32_t *lengths);   /* [B,T,width] */
 
 /* config: of x as keys (max_keys, key_width); queries are filled in. */
-typedef struct sq_pma { sq_parameters *set; int seeds; int64_t count; sq_mab block; } sq_pma;
+typedef struct sq_pma { sq_parameters *set; int seeds; sq_mab block; } sq_pma;
 sq_status sq__pma_create(sq_pma *pma, sq_parameters *set, const char *prefix, int64_t seeds, const sq_mab_config *config, sq_error *error);
 void sq__pma_clear(sq_pma *pma);
 sq_var *sq__pma_run(const sq_pma *pma, sq_tape *tape, sq_var *x, const int32_t *lengths);      /* [B,seeds,width] */

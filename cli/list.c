@@ -44,7 +44,7 @@ static void list_all(void)
     for (int i = 0; sq_mechanism_get(i, &info) == SQ_OK; i++) {
         table_row_begin(&t);
         table_cell(&t, 0, "%s", info.name);
-        for (int j = 0; j < ABILITY_COUNT; j++) table_cell(&t, 1 + j, "%s", info.can & abilities[j].bit ? "yes" : "-");
+        for (int j = 0; j < ABILITY_COUNT; j++) table_cell(&t, 1 + j, "%s", ability_word(info.can, abilities[j].bit, "-"));
         table_row_begin(&costs);
         table_cell(&costs, 0, "%s", info.name);
         table_cell(&costs, 1, "%s", info.paper);
@@ -55,6 +55,7 @@ static void list_all(void)
     table_print(&costs, stdout);
     printf("\n");
     for (int i = 0; i < ABILITY_COUNT; i++) printf("%-9s%s\n", abilities[i].name, abilities[i].help);
+    printf("%-9s%s\n", "only", "a recurrence over earlier tokens, which has no plans but causal ones");
     list_models();
     printf("\n'subquad list NAME' shows options.\n");
 }
@@ -67,7 +68,7 @@ static void list_one(int index)
     printf("%s: %s\npaper: %s\ncost:  %s\n", info.name, info.title, info.paper, info.cost);
     for (int i = 0; i < ABILITY_COUNT; i++)
         if (!name_is_model(index) || abilities[i].bit & (SQ_CAN_CAUSAL | SQ_CAN_STREAM | SQ_CAN_LENGTHS))
-            printf("%s %-8s %s\n", i ? "      " : "can:  ", abilities[i].name, info.can & abilities[i].bit ? "yes" : "no");
+            printf("%s %-8s %s\n", i ? "      " : "can:  ", abilities[i].name, ability_word(info.can, abilities[i].bit, "no"));
     if (info.option_count == 0) printf("\nno options\n");
     else printf("\noptions (flag --name, task key %s.%s.name):\n", name_is_model(index) ? "models" : "attention", info.name);
     for (int i = 0; name_option(index, i, &option) == SQ_OK; i++) {

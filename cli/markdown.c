@@ -38,9 +38,10 @@ static void print_matrix(void)
     printf(":-:|\n");
     for (int m = 0; sq_mechanism_get(m, &info) == SQ_OK; m++) {
         printf("| [%s](#%s) |", info.name, info.name);
-        for (int i = 0; i < ABILITY_COUNT; i++) printf(" %s |", info.can & abilities[i].bit ? "yes" : "");
+        for (int i = 0; i < ABILITY_COUNT; i++) printf(" %s |", ability_word(info.can, abilities[i].bit, ""));
         printf(" f32 |\n");
     }
+    printf("\nonly: a recurrence over earlier tokens, which has no plans but causal ones.\n");
     printf("\n| ability | what it means |\n|---|---|\n");
     for (int i = 0; i < ABILITY_COUNT; i++) printf("| %s | %s |\n", abilities[i].name, abilities[i].help);
 }

@@ -154,3 +154,9 @@ void range_text(const sq_option_info *option, char *text, size_t size)
         break;
     }
 }
+
+const char *ability_word(unsigned can, unsigned bit, const char *no)
+{
+    if (bit == SQ_CAN_CAUSAL && can & SQ_CAUSAL_ONLY) return "only";
+    return can & bit ? "yes" : no;
+}

@@ -12,6 +12,8 @@ typedef enum name_kind { NAMES_ATTENTION, NAMES_MODELS, NAMES_ALL } name_kind;
 int parse_names(const char *command, name_kind kind, const char *text, int *indices, int *count);
 bool name_is_model(int index);
 sq_status name_get(int index, sq_mechanism_info *info);
+/* A cell of the matrix: "yes", "only" (causal plans and no others), or what `no` says. */
+const char *ability_word(unsigned can, unsigned bit, const char *no);
 sq_status name_option(int index, int option, sq_option_info *info);
 
 bool find_option(const char *name, sq_option_type *type);    /* does anything have it? '-' and '_' are equal */

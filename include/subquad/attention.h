@@ -26,12 +26,12 @@ extern "C" {
     X(SQ_CAN_KEY_MASK, 6, "key-mask", "any keys hidden from all queries")           \
     X(SQ_CAN_GLOBAL, 7, "global", "tokens chosen at run time that see all and are seen by all") \
     X(SQ_CAN_BIAS, 8, "bias", "a bias by distance on the scores: ALiBi or learned") \
-    X(SQ_CAN_ROTARY, 9, "rotary", "queries and keys turned by their positions")     \
-    X(SQ_CAUSAL_ONLY, 10, "causal-only", "no plan but a causal one: a recurrence over earlier tokens")
+    X(SQ_CAN_ROTARY, 9, "rotary", "queries and keys turned by their positions")
 enum {
 #define SQ_CAN_ENUM(code, bit, name, help) code = 1 << bit,
     SQ_CAN_TABLE(SQ_CAN_ENUM)
 #undef SQ_CAN_ENUM
+    SQ_CAUSAL_ONLY = 1 << 10,         /* beside SQ_CAN_CAUSAL: a recurrence over earlier tokens, which has no other plans */
 };
 
 typedef enum sq_option_type { SQ_OPTION_INT, SQ_OPTION_FLOAT, SQ_OPTION_BOOL, SQ_OPTION_CHOICE, SQ_OPTION_TEXT } sq_option_type;

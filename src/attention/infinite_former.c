@@ -21,16 +21,17 @@
  * few basis functions its wider ones leave no gaps between centres. Their language model has 0.005 and 0.01, 0.5, 0.5, 1e-4.
  * Departs from the paper: positions are padded by half a window on both sides (as in the authors' code); no gate on new states. */
 #include <math.h>
-#include <string.h>
 
 #include "attention/infinite_former.h"
 #include "base/status.h"
 
 static const char *const densities[] = { "gaussian", "sparsemax", NULL };
+static const char *const functions[] = { "gaussian", "rectangular", NULL };
 
 static const sq_field fields[] = {
     SQ_INT(sq_infinite_config, segment, "256", 2, 1 << 20, "events read at once, with exact attention inside"),
-    SQ_INT(sq_infinite_config, basis, "64", 4, 4096, "basis functions of the memory; even"),
+    SQ_INT(sq_infinite_config, basis, "64", 4, 4096, "basis functions of the memory; gaussian ones: even"),
+    SQ_CHOICE(sq_infinite_config, functions, "gaussian", functions, "basis functions: bells of two widths, or boxes side by side"),
     SQ_INT(sq_infinite_config, samples, "512", 1, 1 << 20, "places where the past is sampled at an update"),
     SQ_FLOAT(sq_infinite_config, tau, "0.75", 0.01, 0.99, "part of the memory that the past keeps at an update"),
     SQ_FLOAT(sq_infinite_config, ridge, "1", 1e-9, 1e9, "ridge of the regression"),
@@ -52,7 +53,7 @@ static sq_status validate(const void *options, const sq_problem *problem, sq_err
 {
     const sq_infinite_config *config = options;
     (void)problem;
-    if (config->basis % 2)
+    if (config->functions == 0 && config->basis % 2)
         return sq__fail(error, SQ_INVALID, "infinite-former: basis is %lld; expected an even number (each centre has two widths)",
                         (long long)config->basis);
     return SQ_OK;
@@ -85,55 +86,22 @@ static void sizes(const void *options, const sq_problem *p, sq_sizes *out)
     const sq_infinite_shape shape = sq__infinite_shape(config, p, SQ_FORWARD);
     sq_cut saved = { NULL, 0 }, constants = { NULL, 0 };
     sq__infinite_saved(config, p, &saved);
-    sq__infinite_constants(config, &shape, &constants);
+    sq__infinite_constants(config, &constants);
     out->forward_workspace = sq__infinite_forward_workspace(config, p);
     out->backward_workspace = sq__infinite_backward_workspace(config, p);
     out->saved = saved.used;
     out->constants = shape.segments > 1 ? constants.used : 0;
 }
 
-/* past = G' psi(m/M): reading the old signal at the places and regressing what was read are one linear map. */
-static sq_status fill_past(const sq_infinite_config *config, const sq_memory_basis *basis, const double *G, const sq_infinite_constants *to)
-{
-    const int64_t N = config->basis, M = config->samples, count = config->sticky ? SQ_MEMORY_BINS : M;
-    double *t = sq__alloc_array((size_t)count, sizeof(double)), *psi = sq__alloc_array((size_t)count, (size_t)N * sizeof(double));
-    double *row = sq__alloc_array((size_t)N, sizeof(double));
-    const bool ready = t && psi && row;
-    if (ready) {
-        for (int64_t m = 0; m < count; m++) t[m] = config->sticky ? (double)m / SQ_MEMORY_BINS : (double)(m + 1) / (double)M;
-        sq__memory_psi(basis, t, count, psi);
-    }
-    for (int64_t i = 0; ready && config->sticky && i < count * N; i++) to->psi[i] = (float)psi[i];
-    for (int64_t i = 0; ready && config->sticky && i < M * N; i++) to->samples[i] = (float)G[i];
-    for (int64_t i = 0; ready && !config->sticky && i < N; i++) {
-        memset(row, 0, (size_t)N * sizeof(double));
-        for (int64_t m = 0; m < M; m++)
-            for (int64_t j = 0; j < N; j++) row[j] += G[m * N + i] * psi[m * N + j];
-        for (int64_t j = 0; j < N; j++) to->past[i * N + j] = (float)row[j];
-    }
-    sq__free(t);
-    sq__free(psi);
-    sq__free(row);
-    return ready ? SQ_OK : SQ_NO_MEMORY;
-}
-
 static sq_status prepare(const void *options, const sq_problem *problem, void *constants, sq_error *error)
 {
     const sq_infinite_config *config = options;
-    const sq_infinite_shape shape = sq__infinite_shape(config, problem, SQ_FORWARD);
     const sq_memory_basis basis = sq__infinite_basis(config);
-    const int64_t L = config->segment, M = config->samples, N = config->basis;
+    const sq_memory_rule rule = sq__infinite_rule(config);
     sq_cut cut = { constants, 0 };
-    const sq_infinite_constants to = sq__infinite_constants(config, &shape, &cut);
-    double *G = sq__alloc_array((size_t)(M + L), (size_t)N * sizeof(double));
-    if (!G) return sq__no_memory(error);
-    sq_status status = sq__memory_regression_first(&basis, L, config->ridge, G, error);
-    for (int64_t i = 0; status == SQ_OK && i < L * N; i++) to.first[i] = (float)G[i];
-    if (status == SQ_OK) status = sq__memory_regression_update(&basis, L, M, config->tau, config->ridge, G, error);
-    for (int64_t i = 0; status == SQ_OK && i < L * N; i++) to.fresh[i] = (float)G[M * N + i];
-    if (status == SQ_OK && fill_past(config, &basis, G, &to) != SQ_OK) status = sq__no_memory(error);
-    sq__free(G);
-    return status;
+    const sq_infinite_constants to = sq__infinite_constants(config, &cut);
+    (void)problem;
+    return sq__memory_update_fill(&basis, &rule, &to, error);
 }
 
 /* Products only: attention inside segments, reading (once more for the gradient of r and of V), updates. */

@@ -8,7 +8,7 @@
 typedef struct sq_infinite_config {
     int64_t segment, basis, samples;
     double tau, ridge, sigma_min, width_narrow, width_wide;
-    int density;                       /* sq_memory_density */
+    int functions, density;            /* gaussian or rectangular; sq_memory_density */
     bool sticky, bias, detach;
     double kl_weight, kl_sigma, kl_mu;
     bool kl_mean;
@@ -17,11 +17,7 @@ typedef struct sq_infinite_config {
 enum { SQ_INFINITE_W_MU, SQ_INFINITE_W_SIGMA, SQ_INFINITE_B_MU, SQ_INFINITE_B_SIGMA };   /* tensors; the last two only with bias */
 
 /* Kept in the plan when there is more than one segment. */
-typedef struct sq_infinite_constants {
-    float *first, *fresh;              /* [L,N] regression of segment 0; of the new rows of a later one */
-    float *past;                       /* [N,N] old coefficients -> their part of the new ones; without sticky */
-    float *samples, *psi;              /* [samples,N] regression of the sampled past, [SQ_MEMORY_BINS,N]; with sticky */
-} sq_infinite_constants;
+typedef sq_memory_update sq_infinite_constants;
 
 /* Memory m is made of segments 0 .. m-1, m = 1 .. segments-1. It is its keys [N,D], then its values [N,M]. */
 typedef struct sq_infinite_shape {
@@ -45,7 +41,7 @@ typedef struct sq_infinite_scratch {
 
 /* Forward with sticky carries all heads of a batch entry together, because the places are drawn from all of them. */
 sq_infinite_shape sq__infinite_shape(const sq_infinite_config *config, const sq_problem *problem, sq_pass pass);
-sq_infinite_constants sq__infinite_constants(const sq_infinite_config *config, const sq_infinite_shape *shape, sq_cut *cut);
+sq_infinite_constants sq__infinite_constants(const sq_infinite_config *config, sq_cut *cut);
 sq_infinite_saved sq__infinite_saved(const sq_infinite_config *config, const sq_problem *problem, sq_cut *cut);
 sq_infinite_scratch sq__infinite_scratch(const sq_problem *problem, const sq_infinite_shape *shape, sq_pass pass, sq_cut *cut);
 size_t sq__infinite_forward_workspace(const sq_infinite_config *config, const sq_problem *problem);
@@ -62,6 +58,7 @@ sq_dense sq__infinite_local(const sq_run *run, const sq_infinite_shape *shape, c
 /* Reading `memory` for the rows of segment s, and the density's place in between: r of all its rows. */
 sq_memory_read sq__infinite_read(const sq_run *run, const sq_infinite_shape *shape, const sq_head *head, int64_t s, const float *memory);
 sq_memory_basis sq__infinite_basis(const sq_infinite_config *config);
+sq_memory_rule sq__infinite_rule(const sq_infinite_config *config);
 sq_memory_prior sq__infinite_prior(const sq_infinite_config *config);
 
 void sq__infinite_forward(const sq_run *run);

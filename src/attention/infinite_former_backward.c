@@ -194,7 +194,7 @@ void sq__infinite_backward(const sq_run *run)
     sq_cut constants = { (char *)(uintptr_t)run->constants, 0 }, saved = { run->call->saved, 0 };
     const double readers = sq__infinite_readers(run, &b.shape);
     b.saved = sq__infinite_saved(b.config, p, &saved);
-    if (b.shape.segments > 1) b.constants = sq__infinite_constants(b.config, &b.shape, &constants);
+    if (b.shape.segments > 1) b.constants = sq__infinite_constants(b.config, &constants);
     b.kl_weight = readers > 0 ? (double)run->gradients->dauxiliary * b.config->kl_weight / readers : 0;
     sq__parallel(p->threads, p->B * b.shape.groups, backward_group, &b);
     if (b.shape.segments > 1) sum_tensors(run, &b.shape);

@@ -150,7 +150,7 @@ void sq__infinite_forward(const sq_run *run)
     forward f = { .run = run, .config = config, .shape = sq__infinite_shape(config, p, SQ_FORWARD) };
     sq_cut constants = { (char *)(uintptr_t)run->constants, 0 }, saved = { run->call->saved, 0 };
     if (run->call->saved) f.saved = sq__infinite_saved(config, p, &saved);
-    if (f.shape.segments > 1) f.constants = sq__infinite_constants(config, &f.shape, &constants);
+    if (f.shape.segments > 1) f.constants = sq__infinite_constants(config, &constants);
     f.per_thread = thread_bytes(config, p, &f.shape);
     f.kl = (double *)((char *)run->call->workspace + f.per_thread * (size_t)p->threads);
     sq__parallel(p->threads, p->B * f.shape.groups, forward_group, &f);

@@ -11,16 +11,11 @@ sq_infinite_shape sq__infinite_shape(const sq_infinite_config *config, const sq_
     };
 }
 
-sq_infinite_constants sq__infinite_constants(const sq_infinite_config *config, const sq_infinite_shape *shape, sq_cut *cut)
+sq_infinite_constants sq__infinite_constants(const sq_infinite_config *config, sq_cut *cut)
 {
-    sq_infinite_constants c = { .first = sq__cut_floats(cut, shape->L * shape->N), .fresh = sq__cut_floats(cut, shape->L * shape->N) };
-    if (config->sticky) {
-        c.samples = sq__cut_floats(cut, config->samples * shape->N);
-        c.psi = sq__cut_floats(cut, SQ_MEMORY_BINS * shape->N);
-    } else {
-        c.past = sq__cut_floats(cut, shape->N * shape->N);
-    }
-    return c;
+    const sq_memory_basis basis = sq__infinite_basis(config);
+    const sq_memory_rule rule = sq__infinite_rule(config);
+    return sq__memory_update_cut(&basis, &rule, cut);
 }
 
 sq_infinite_saved sq__infinite_saved(const sq_infinite_config *config, const sq_problem *p, sq_cut *cut)
@@ -95,7 +90,12 @@ sq_memory_read sq__infinite_read(const sq_run *run, const sq_infinite_shape *sha
 
 sq_memory_basis sq__infinite_basis(const sq_infinite_config *config)
 {
-    return (sq_memory_basis){ config->basis, config->width_narrow, config->width_wide };
+    return (sq_memory_basis){ config->basis, config->width_narrow, config->width_wide, config->functions == 1 };
+}
+
+sq_memory_rule sq__infinite_rule(const sq_infinite_config *config)
+{
+    return (sq_memory_rule){ config->segment, config->samples, config->tau, config->ridge, config->sticky };
 }
 
 sq_memory_prior sq__infinite_prior(const sq_infinite_config *config)

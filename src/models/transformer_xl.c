@@ -63,11 +63,11 @@ static sq_var *run(const sq_backbone *backbone, sq_tape *tape, sq_backbone_call 
 }
 
 const sq_backbone_kind sq__backbone_transformer_xl = {
-    .name = "transformer-xl", .title = "Transformer-XL", .paper = "arXiv:1901.02860", .cost = "n (segment + memory)", .can = SQ_MODEL_STREAMS,
+    .name = "transformer-xl", .title = "Transformer-XL", .paper = "arXiv:1901.02860", .cost = "O(n memory) time, O(memory) state", .can = SQ_MODEL_STREAMS,
     .config_size = sizeof(config), .fields = xl_fields, .create = create_xl, .destroy = destroy, .run = run,
 };
 
 const sq_backbone_kind sq__backbone_compressive_transformer = {
-    .name = "compressive-transformer", .title = "Compressive Transformer", .paper = "arXiv:1911.05507", .cost = "n (segment + memory + compressed)",
+    .name = "compressive-transformer", .title = "Compressive Transformer", .paper = "arXiv:1911.05507", .cost = "O(n (segment + memory + compressed)) time, O(memory + segment + compressed) state",
     .can = SQ_MODEL_STREAMS, .config_size = sizeof(config), .fields = compressive_fields, .create = create_compressive, .destroy = destroy, .run = run,
 };

@@ -20,7 +20,7 @@ static void read_constants(sq_infinite_case *c)
     c->tau = sq__golden_number(golden, "tau", NAN);
     c->ridge = sq__golden_number(golden, "ridge", NAN);
     c->sigma_min = sq__golden_number(golden, "sigma_sq_min", NAN);
-    c->basis = (sq_memory_basis){ c->N, sq__golden_number(golden, "basis_widths[0]", NAN), sq__golden_number(golden, "basis_widths[1]", NAN) };
+    c->basis = (sq_memory_basis){ c->N, sq__golden_number(golden, "basis_widths[0]", NAN), sq__golden_number(golden, "basis_widths[1]", NAN), false };
     c->mask = sq__golden_flag(golden, "mask", false);
     c->sticky = sq__golden_flag(golden, "sticky", false);
     c->kl = sq__golden_flag(golden, "kl_regularizer", false);

@@ -2,7 +2,7 @@
 #include "attention/engine/memory.h"
 #include "support/check.h"
 
-static const sq_memory_basis basis = { 64, 0.01, 0.05 };
+static const sq_memory_basis basis = { 64, 0.01, 0.05, false };
 
 /* ---- regression ---- */
 
@@ -83,7 +83,7 @@ static void test_places_are_the_padded_grid(void **state)
 /* A basis function that is flat over the density is worth its height: the density's mass is 1. */
 static void test_densities_have_mass_one(void **state)
 {
-    const sq_memory_basis flat = { 2, 100, 200 };
+    const sq_memory_basis flat = { 2, 100, 200, false };
     const double mu[] = { 0.1, 0.5, 0.9 }, sigma_sq[] = { 1e-4, 0.02, 0.5 };
     (void)state;
     for (int density = SQ_MEMORY_GAUSSIAN; density <= SQ_MEMORY_SPARSEMAX; density++) {
@@ -192,7 +192,7 @@ static void test_draws_follow_the_histogram(void **state)
 static void test_sticky_past_is_the_sampled_past(void **state)
 {
     enum { N = 6, M = 9 };
-    const sq_memory_basis small = { N, 0.1, 0.3 };
+    const sq_memory_basis small = { N, 0.1, 0.3, false };
     const int32_t bins[M] = { 3, 3, 10, 50, 50, 50, 90, 127, 127 };
     int32_t counts[SQ_MEMORY_BINS] = { 0 };
     float G[M * N], psi[SQ_MEMORY_BINS * N], past[N * N], scratch[SQ_MEMORY_BINS * N];

@@ -11,7 +11,7 @@
 typedef struct setting {
     int64_t L, N, samples, segments;
     double tau, ridge, smallest, width[2];
-    bool sticky, bias, detach, sparse, kl_mean;
+    bool sticky, bias, detach, sparse, kl_mean, boxes;
     double kl_weight, kl_sigma, kl_mu;
     double *first, *update;               /* [L,N], [samples+L,N] */
 } setting;
@@ -28,6 +28,7 @@ static double centre(const setting *s, int64_t j)
 
 static double basis(const setting *s, double t, int64_t j)
 {
+    if (s->boxes) return t >= 0 && t <= 1 && j == (t < 1 ? (int64_t)(t * (double)s->N) : s->N - 1) ? (double)s->N : 0;
     return phi((t - centre(s, j)) / s->width[j % 2]) / s->width[j % 2];
 }
 
@@ -112,7 +113,7 @@ static setting settings(const reference_case *at)
         .width = { reference_number(at, "width_narrow"), reference_number(at, "width_wide") }, .sticky = reference_is(at, "sticky", "true"),
         .bias = reference_is(at, "bias", "true"), .detach = reference_is(at, "detach", "true"), .sparse = reference_is(at, "density", "sparsemax"),
         .kl_mean = reference_is(at, "kl_mean", "true"), .kl_weight = reference_number(at, "kl_weight"), .kl_sigma = reference_number(at, "kl_sigma"),
-        .kl_mu = reference_number(at, "kl_mu"),
+        .kl_mu = reference_number(at, "kl_mu"), .boxes = reference_is(at, "functions", "rectangular"),
     };
     s.segments = (at->T + s.L - 1) / s.L;
     return s;
@@ -138,18 +139,19 @@ static double expectation(const setting *s, double mu, double variance, int64_t 
 {
     static const double node[] = { -0.9061798459386640, -0.5384693101056831, 0, 0.5384693101056831, 0.9061798459386640 };
     static const double weight[] = { 0.2369268850561891, 0.4786286704993665, 0.5688888888888889, 0.4786286704993665, 0.2369268850561891 };
-    const double width = s->width[j % 2];
+    const double width = s->width[j % 2], box[] = { (double)j / (double)s->N, (double)(j + 1) / (double)s->N };
+    if (!s->sparse && s->boxes) return (double)s->N / 2 * (erf((box[1] - mu) / sqrt(2 * variance)) - erf((box[0] - mu) / sqrt(2 * variance)));
     if (!s->sparse) {
         const double w = sqrt(width * width + variance);
         return phi((mu - centre(s, j)) / w) / w;
     }
     const double A0 = -0.5 * pow(3 / (2 * sqrt(variance)), 2.0 / 3), a = sqrt(variance) * sqrt(-2 * A0);
-    const double low = fmax(mu - a, centre(s, j) - 12 * width), high = fmin(mu + a, centre(s, j) + 12 * width);
+    const double low = fmax(mu - a, s->boxes ? box[0] : centre(s, j) - 12 * width), high = fmin(mu + a, s->boxes ? box[1] : centre(s, j) + 12 * width);
     double sum = 0;
     for (int panel = 0; panel < 48 && low < high; panel++)
         for (int n = 0; n < 5; n++) {
             const double half = (high - low) / 96, t = low + half * (2 * panel + 1 + node[n]);
-            sum += half * weight[n] * (-(t - mu) * (t - mu) / (2 * variance) - A0) * basis(s, t, j);
+            sum += half * weight[n] * (-(t - mu) * (t - mu) / (2 * variance) - A0) * (s->boxes ? (double)s->N : basis(s, t, j));
         }
     return sum;
 }
@@ -295,6 +297,8 @@ static const reference_variant variants[] = {
     { .options = "segment=9 basis=12 samples=16 width_narrow=0.06 width_wide=0.12 sticky=true kl_weight=0.01", .largest = 130 },
     { .options = "segment=9 basis=12 samples=16 width_narrow=0.06 width_wide=0.12 sticky=true detach=true", .largest = 130 },
     { .options = "segment=12 basis=10 samples=16 width_narrow=0.07 width_wide=0.12 density=sparsemax", .largest = 130 },
+    { .options = "segment=12 basis=9 samples=16 functions=rectangular kl_weight=0.1", .largest = 130 },
+    { .options = "segment=9 basis=12 samples=16 functions=rectangular density=sparsemax sticky=true", .largest = 130 },
     { .options = NULL },
 };
 

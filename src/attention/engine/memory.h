@@ -1,6 +1,7 @@
 /* Continuous memory (infinity-former, arXiv:2109.00301): a signal over [0,1] held as N coefficients of Gaussian basis functions.
  *
- *   psi_j(t) = phi((t - mu_j)/s_j)/s_j        N/2 equally spaced centres, each with a narrow and then a wide function
+ *   psi_j(t) = phi((t - mu_j)/s_j)/s_j        N/2 equally spaced centres, each with a narrow and then a wide function; or
+ *              N on [j/N, (j+1)/N)            rectangles (memory_rectangle.c)
  *   B = G' x                                  ridge regression of rows x placed at given positions; B [N,e]
  *   x(t) = B' psi(t)                          reading the signal at a place
  *   out = sum_j r_j v_j,  r_j = E_p[psi_j(t)] reading it under a density p with mean mu and variance sigma^2
@@ -18,7 +19,7 @@
 
 /* ---- basis and regression (memory_basis.c) ---- */
 
-typedef struct sq_memory_basis { int64_t N; double narrow, wide; } sq_memory_basis;   /* N even */
+typedef struct sq_memory_basis { int64_t N; double narrow, wide; bool rectangular; } sq_memory_basis;   /* N even, unless rectangular; then without widths */
 
 double sq__memory_centre(const sq_memory_basis *basis, int64_t j);
 double sq__memory_width(const sq_memory_basis *basis, int64_t j);
@@ -35,6 +36,17 @@ int64_t sq__memory_places_update(int64_t L, int64_t M, double tau, sq_memory_pla
 sq_status sq__memory_regression_first(const sq_memory_basis *basis, int64_t L, double ridge, double *G, sq_error *error);
 sq_status sq__memory_regression_update(const sq_memory_basis *basis, int64_t L, int64_t M, double tau, double ridge, double *G, sq_error *error);
 
+/* ---- updates (memory_update.c): B_1 = first' x of the first L rows, then B_new = past B_old + fresh' x of every L rows more ---- */
+
+typedef struct sq_memory_rule { int64_t L, M; double tau, ridge; bool sticky; } sq_memory_rule;   /* rows of a segment; samples of the past */
+typedef struct sq_memory_update {
+    float *first, *fresh;              /* [L,N] */
+    float *past;                       /* [N,N], without sticky */
+    float *samples, *psi;              /* [M,N] regression of the sampled past, [SQ_MEMORY_BINS,N]; with sticky (sq__memory_sticky_past) */
+} sq_memory_update;
+sq_memory_update sq__memory_update_cut(const sq_memory_basis *basis, const sq_memory_rule *rule, sq_cut *cut);
+sq_status sq__memory_update_fill(const sq_memory_basis *basis, const sq_memory_rule *rule, const sq_memory_update *to, sq_error *error);
+
 /* ---- reading under a density (memory_density.c, memory_read.c) ---- */
 
 typedef enum sq_memory_density { SQ_MEMORY_GAUSSIAN, SQ_MEMORY_SPARSEMAX } sq_memory_density;
@@ -44,6 +56,11 @@ void sq__memory_expect(const sq_memory_basis *basis, sq_memory_density density, 
                        const sq_kernels *kernels);
 void sq__memory_expect_backward(const sq_memory_basis *basis, sq_memory_density density, const double *mu, const double *sigma_sq, int64_t T,
                                 const float *r, const float *dr, double *dmu, double *dsigma_sq);
+
+void sq__memory_rectangle_psi(int64_t N, const double *t, int64_t count, double *psi);
+void sq__memory_rectangle_expect(int64_t N, sq_memory_density density, const double *mu, const double *sigma_sq, int64_t T, float *r);
+void sq__memory_rectangle_expect_backward(int64_t N, sq_memory_density density, const double *mu, const double *sigma_sq, int64_t T, const float *dr,
+                                          double *dmu, double *dsigma_sq);
 
 typedef struct sq_memory_read {        /* one head */
     int64_t T, N, D;

@@ -22,6 +22,10 @@ double sq__memory_width(const sq_memory_basis *basis, int64_t j)
 
 void sq__memory_psi(const sq_memory_basis *basis, const double *t, int64_t count, double *psi)
 {
+    if (basis->rectangular) {
+        sq__memory_rectangle_psi(basis->N, t, count, psi);
+        return;
+    }
     for (int64_t i = 0; i < count; i++)
         for (int64_t j = 0; j < basis->N; j++) {
             double s = sq__memory_width(basis, j), u = (t[i] - sq__memory_centre(basis, j)) / s;

@@ -96,14 +96,16 @@ static void sparsemax_backward(const sq_memory_basis *basis, const double *mu, c
 void sq__memory_expect(const sq_memory_basis *basis, sq_memory_density density, const double *mu, const double *sigma_sq, int64_t T, float *r,
                        const sq_kernels *kernels)
 {
-    if (density == SQ_MEMORY_GAUSSIAN) gaussian(basis, mu, sigma_sq, T, r, kernels);
+    if (basis->rectangular) sq__memory_rectangle_expect(basis->N, density, mu, sigma_sq, T, r);
+    else if (density == SQ_MEMORY_GAUSSIAN) gaussian(basis, mu, sigma_sq, T, r, kernels);
     else sparsemax(basis, mu, sigma_sq, T, r);
 }
 
 void sq__memory_expect_backward(const sq_memory_basis *basis, sq_memory_density density, const double *mu, const double *sigma_sq, int64_t T,
                                 const float *r, const float *dr, double *dmu, double *dsigma_sq)
 {
-    if (density == SQ_MEMORY_GAUSSIAN) gaussian_backward(basis, mu, sigma_sq, T, r, dr, dmu, dsigma_sq);
+    if (basis->rectangular) sq__memory_rectangle_expect_backward(basis->N, density, mu, sigma_sq, T, dr, dmu, dsigma_sq);
+    else if (density == SQ_MEMORY_GAUSSIAN) gaussian_backward(basis, mu, sigma_sq, T, r, dr, dmu, dsigma_sq);
     else sparsemax_backward(basis, mu, sigma_sq, T, dr, dmu, dsigma_sq);
 }
 

@@ -17,6 +17,7 @@
     X(attention)                                                           /* attention.c */       \
     X(rotary)                                                              /* rotary.c */          \
     X(inverted_attention)                                                  /* inverted_attention.c */ \
+    X(mean_scan) X(head_scores)                                            /* mean_scan.c, head_scores.c */ \
     X(gru)                                                                 /* recurrent.c */       \
     X(relative_attention) X(prepend_rows)                                  /* relative.c, prepend_rows.c */ \
     X(ntm)                                                                 /* ntm.c */             \

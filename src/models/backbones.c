@@ -9,7 +9,9 @@
     X(transformer_xl)          \
     X(compressive_transformer) \
     X(perceiver)               \
-    X(perceiver_io)
+    X(perceiver_io)            \
+    X(luna)                    \
+    X(luna_causal)
 
 #define DECLARE(symbol) extern const sq_backbone_kind sq__backbone_##symbol;
 SQ_BACKBONES(DECLARE)

@@ -76,6 +76,7 @@ static sq_status create(sq_backbone **backbone, const sq_backbone_spec *spec, co
     perceiver *p = sq__alloc_zero(sizeof *p);
     if (!p) return sq__no_memory(error);
     *backbone = &p->base;
+    if (spec->model->causal) return sq__fail(error, SQ_UNSUPPORTED, "latents see all events; a Perceiver cannot be causal");
     p->asks = asks;
     p->set = spec->set;
     return create_parts(p, spec, config, error);

@@ -1,8 +1,9 @@
-/* Latents over many inputs: what a Perceiver's parts do beyond their formulas, which the reference vectors hold. */
+/* Latents over many inputs, rows packed from them: what Perceiver's and Luna's parts do beyond their formulas, which the reference vectors hold. */
 #include "naive.h"
 
 #include "nn/fourier_positions.h"
 #include "nn/gated_feed_forward.h"
+#include "nn/luna.h"
 #include "nn/perceiver.h"
 
 enum { B = 2, N = 9, C = 6, L = 3, E = 8 };
@@ -140,6 +141,40 @@ static void gated_feed_forward_by_its_formula(void **state)
     free(expected);
 }
 
+/* What lies beyond a length changes nothing before it; causal, nothing later does. */
+static void luna_reads_what_it_may(void **state)
+{
+    (void)state;
+    const int32_t lengths[B] = { 5, 9 };
+    for (int causal = 0; causal < 2; causal++)
+        for (int pre = 0; pre < 2; pre++) {
+            const sq_luna_config config = { .width = E, .heads = 2, .latents = L, .feed_forward = 12, .activation = SQ_RELU, .causal = causal, .tied = pre,
+                                            .pre_norm = pre, .max_length = N, .threads = 1 };
+            sq_luna_layer layer;
+            sq__parameters_clear(&set);
+            set.seed = 3;
+            assert_ok(sq__luna_layer_create(&layer, &set, NULL, "l", &config, &error), &error);
+            shake(&set);
+            float *x = draw("x", B * N * E), *y = malloc((size_t)(B * N * E) * sizeof *y), *p = draw("p", B * L * E);
+            for (int64_t i = 0; i < B * N * E; i++) y[i] = i / E % N < (causal ? 4 : lengths[i / E / N]) ? x[i] : 7;
+            const sq_var *out[2], *seen[2];
+            for (int way = 0; way < 2; way++) {
+                sq_var *packed = sq__tape_input(tape, 3, (int64_t[]){ B, L, E }, p, false);
+                out[way] = sq__luna_layer_run(&layer, tape, sq__tape_input(tape, 3, (int64_t[]){ B, N, E }, way ? y : x, false), &packed, lengths, NULL);
+                seen[way] = packed;
+            }
+            assert_ok(sq__tape_status(tape, &error), &error);
+            for (int64_t i = 0; i < B * N * E; i++)
+                if (i / E % N < (causal ? 4 : lengths[i / E / N])) assert_true(out[0]->value[i] == out[1]->value[i]);
+            for (int64_t i = 0; i < B * L * E; i++) assert_true(seen[0]->value[i] == seen[1]->value[i] && (causal ? seen[0]->value[i] == p[i] : true));
+            assert_true(causal || fabsf(seen[0]->value[0] - p[0]) > 1e-3f);
+            sq__luna_layer_clear(&layer);
+            free(x);
+            free(y);
+            free(p);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +182,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(latents_see_a_set_of_inputs, setup, teardown),
         cmocka_unit_test_setup_teardown(blocks_share_weights, setup, teardown),
         cmocka_unit_test_setup_teardown(gated_feed_forward_by_its_formula, setup, teardown),
+        cmocka_unit_test_setup_teardown(luna_reads_what_it_may, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

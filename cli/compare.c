@@ -9,19 +9,21 @@
 #include "table.h"
 #include "taskfile.h"
 
-static void mean_cell(table *t, int column, double mean, double deviation)
+/* Three decimals, or of a metric of any size three digits. */
+static int decimals_of(const sq_metric_info *metric, double value)
 {
-    if (!isfinite(mean)) table_cell(t, column, "-");
-    else if (isfinite(deviation)) table_cell(t, column, "%.3f±%.3f", mean, deviation);
-    else table_cell(t, column, "%.3f", mean);
+    if (!metric->scaled || value == 0) return 3;
+    const int decimals = 2 - (int)floor(log10(fabs(value)));
+    return decimals < 0 ? 0 : decimals > 9 ? 9 : decimals;
 }
 
-static void fill_quality(table *t, const sq_compare_row *row)
+static void mean_cell(table *t, int column, const sq_metric_info *metric, const sq_compare_row *row)
 {
-    mean_cell(t, 1, row->mean.accuracy, row->deviation.accuracy);
-    mean_cell(t, 2, row->mean.auc, row->deviation.auc);
-    mean_cell(t, 3, row->mean.f1, row->deviation.f1);
-    mean_cell(t, 4, row->mean.log_loss, row->deviation.log_loss);
+    const double mean = sq_metric_value(metric->name, &row->mean), deviation = sq_metric_value(metric->name, &row->deviation);
+    const int decimals = isfinite(mean) ? decimals_of(metric, mean) : 0;
+    if (!isfinite(mean)) table_cell(t, column, "-");
+    else if (isfinite(deviation)) table_cell(t, column, "%.*f±%.*f", decimals, mean, decimals, deviation);
+    else table_cell(t, column, "%.*f", decimals, mean);
 }
 
 static void fill_cost(table *t, const sq_compare_row *row)
@@ -78,11 +80,20 @@ typedef struct view {
     best_of best[4];
 } view;
 
-static const view quality_view = { 5, { "test split", "accuracy", "AUC", "F1", "log-loss" }, fill_quality, false, 4,
-                                   { { 1, FIELD(mean.accuracy), 1 }, { 2, FIELD(mean.auc), 1 }, { 3, FIELD(mean.f1), 1 }, { 4, FIELD(mean.log_loss), -1 } } };
 static const view cost_view = { 7, { "cost", ">params", ">s/epoch", ">clients/s", ">tokens/s", ">train mem", ">infer mem" }, fill_cost, false, 2,
                                 { { 2, FIELD(epoch_seconds), -1 }, { 3, FIELD(clients_per_second), 1 } } };
 static const view growth_view = { 4, { "growth", ">time", ">memory", ">faster from n =" }, fill_growth, true, 0, { { 0 } } };
+
+/* The rows' names; place: where each stands in the table. */
+static int begin_row(table *t, const sq_compare_result *result, int i, int *place)
+{
+    const sq_compare_row *row = &result->rows[i];
+    if (i > 0 && row->baseline && !row[-1].baseline) table_rule(t);
+    table_row_begin(t);
+    place[i] = t->count - 1;
+    table_cell(t, 0, "%s", row->mechanism);
+    return place[i];
+}
 
 static void print_view(const view *v, const sq_compare_result *result, int *place)
 {
@@ -90,15 +101,52 @@ static void print_view(const view *v, const sq_compare_result *result, int *plac
     table_begin(&t, v->headings, v->columns);
     for (int i = 0; i < result->row_count; i++) {
         const sq_compare_row *row = &result->rows[i];
-        if ((row->baseline || row->other_model) && v->mechanisms_only) continue;
-        if (i > 0 && (row->baseline != row[-1].baseline || row->other_model != row[-1].other_model)) table_rule(&t);
-        table_row_begin(&t);
-        place[i] = t.count - 1;
-        table_cell(&t, 0, "%s", row->mechanism);
+        if (row->baseline && v->mechanisms_only) continue;
+        begin_row(&t, result, i, place);
         v->fill(&t, row);
     }
     for (int i = 0; i < v->best_count; i++) mark_best(&t, result, place, &v->best[i]);
     table_print(&t, stdout);
+}
+
+/* As many metrics as the target has. */
+static void print_quality(const sq_compare_result *result, int *place)
+{
+    const char *headings[8] = { "test split" };
+    sq_metric_info metrics[7];
+    int count = 0;
+    table t;
+    for (; count < 7 && sq_metric(result->target, count, &metrics[count]) == SQ_OK; count++)
+        headings[count + 1] = strcmp(metrics[count].name, "auc") == 0 ? "AUC" : strcmp(metrics[count].name, "f1") == 0 ? "F1" : metrics[count].name;
+    table_begin(&t, headings, count + 1);
+    for (int i = 0; i < result->row_count; i++) {
+        begin_row(&t, result, i, place);
+        for (int m = 0; m < count; m++) mean_cell(&t, m + 1, &metrics[m], &result->rows[i]);
+    }
+    for (int m = 0; m < count && result->row_count > 1; m++) {
+        int best = -1;
+        for (int i = 0; i < result->row_count; i++) {
+            const double value = sq_metric_value(metrics[m].name, &result->rows[i].mean), most = best < 0 ? NAN : sq_metric_value(metrics[m].name, &result->rows[best].mean);
+            if (isfinite(value) && (best < 0 || (metrics[m].falls ? value < most : value > most))) best = i;
+        }
+        if (best >= 0) table_mark(&t, place[best], m + 1);
+    }
+    table_print(&t, stdout);
+}
+
+static void print_constant(const sq_compare_result *result)
+{
+    sq_metric_info metric;
+    if (result->target == SQ_TARGET_CLASS) {
+        printf("always saying the most frequent class: accuracy %.3f\n", result->majority);
+        return;
+    }
+    printf("saying the same of all, what fits the training split best:");
+    for (int m = 0; sq_metric(result->target, m, &metric) == SQ_OK; m++) {
+        const double value = sq_metric_value(metric.name, &result->constant);
+        if (isfinite(value)) printf("%s %s %.*f", m ? "," : "", metric.name, decimals_of(&metric, value), value);
+    }
+    printf("\n");
 }
 
 static void print_remarks(const sq_compare_result *result)
@@ -106,8 +154,8 @@ static void print_remarks(const sq_compare_result *result)
     int seeds = 0;
     for (int i = 0; i < result->row_count; i++)
         if (result->rows[i].seeds > seeds) seeds = result->rows[i].seeds;
-    printf("%s; * best; below the line: baselines\nalways saying the most frequent class: accuracy %.3f\n",
-           seeds > 1 ? "mean±standard deviation over seeds" : "one seed", result->majority);
+    printf("%s; * best; below the line: baselines\n", seeds > 1 ? "mean±standard deviation over seeds" : "one seed");
+    print_constant(result);
     for (int i = 0; i < result->row_count; i++) {
         const sq_compare_row *row = &result->rows[i];
         if (row->note[0]) printf("%s%s: %s\n", row->diverged ? "DIVERGED: " : row->seeds == 0 ? "NO RESULT: " : "", row->mechanism, row->note);
@@ -119,7 +167,7 @@ static int print_result(const sq_compare_result *result)
 {
     int place[256];
     if (result->row_count > (int)(sizeof place / sizeof *place)) return usage_error("compare", "more than 256 rows");
-    print_view(&quality_view, result, place);
+    print_quality(result, place);
     print_remarks(result);
     print_view(&cost_view, result, place);
     printf("\n");

@@ -28,6 +28,11 @@ static void print_heading(printing *to)
     if (to->begun) return;
     to->begun = true;
     fputs("id,event", stdout);
+    const sq_target_kind target = sq_predictor_target(to->predictor);
+    if (target == SQ_TARGET_NUMBER || target == SQ_TARGET_EVENT_CLASS) {
+        puts(target == SQ_TARGET_NUMBER ? ",number" : ",class,probability");
+        return;
+    }
     for (int c = 0; c < sq_predictor_class_count(to->predictor); c++) {
         snprintf(name, sizeof name, "p_%s", sq_predictor_class_name(to->predictor, c));
         putchar(',');
@@ -43,7 +48,16 @@ static sq_status print_row(void *user, const char *id, int64_t event, const floa
     to->events++;
     put_csv(id);
     printf(",%lld", (long long)event);
-    for (int c = 0; c < class_count; c++) printf(",%.9g", (double)probabilities[c]);
+    if (sq_predictor_target(to->predictor) == SQ_TARGET_EVENT_CLASS) {
+        int best = 0;
+        for (int c = 1; c < class_count; c++)
+            if (probabilities[c] > probabilities[best]) best = c;
+        putchar(',');
+        put_csv(sq_predictor_class_name(to->predictor, best));
+        printf(",%.9g", (double)probabilities[best]);
+    } else {
+        for (int c = 0; c < class_count; c++) printf(",%.9g", (double)probabilities[c]);
+    }
     putchar('\n');
     return fflush(stdout) == 0 ? SQ_OK : SQ_IO;   /* whoever reads the events' predictions wants them at once */
 }
@@ -96,15 +110,18 @@ int command_predict(int argc, char **argv)
     bool streamed = false;
     int64_t clients = 0;
     const flag flags[] = {
-        { "output", 'o', FLAG_TEXT, &output, "FILE", "CSV with the id and one probability per class (needed without --stream)" },
+        { "output", 'o', FLAG_TEXT, &output, "FILE", "CSV with the id and what is predicted (needed without --stream)" },
         { "stream", 0, FLAG_SWITCH, &streamed, NULL, "a prediction after every event, to standard output as soon as it has come; events of a client in order of time" },
         { "state", 0, FLAG_TEXT, &state, "FILE", "with --stream: go on from the clients' states in FILE if it is there, and leave them there at the end" },
         { "threads", 0, FLAG_FEW, &threads, "N", "0: all (0)" },
     };
     usage u = { .command = "predict", .synopsis = "RUN TABLE -o FILE | RUN [TABLE] --stream [--state FILE] [< events.csv]",
-                .summary = "Class probabilities of every client of TABLE, by the model that 'subquad train' left in the folder RUN.\n"
-                           "TABLE has the form of the training table; labels are not needed. FILE is written whole or not at all.\n"
-                           "With --stream after every event, in memory that does not grow with the number of events (models that can: 'subquad list').",
+                .summary = "What the model that 'subquad train' left in the folder RUN predicts for every\n"
+                           "client of TABLE (class probabilities or a number) or, where its target asks of\n"
+                           "events, for every event (the likeliest class, or the probability of each bit).\n"
+                           "TABLE has the form of the training table; labels are not needed. FILE is\n"
+                           "written whole or not at all. With --stream after every event, in memory that\n"
+                           "does not grow with the number of events (models that can: 'subquad list').",
                 .flags = flags, .flag_count = sizeof flags / sizeof *flags, .least = 1, .most = 2 };
     int count;
     int status = flags_parse(&u, argc, argv, &count);

@@ -9,17 +9,23 @@
 #include "table.h"
 #include "taskfile.h"
 
-static void print_quality(const char *name, const sq_quality *quality)
+static void print_quality(const char *name, sq_target_kind target, const sq_quality *quality)
 {
-    printf("%-12saccuracy %.4f  AUC %.4f  F1 %.4f  log-loss %.4f\n", name, quality->accuracy, quality->auc, quality->f1, quality->log_loss);
+    sq_metric_info metric;
+    printf("%-12s", name);
+    for (int i = 0; sq_metric(target, i, &metric) == SQ_OK; i++) {
+        const char *shown = strcmp(metric.name, "auc") == 0 ? "AUC" : strcmp(metric.name, "f1") == 0 ? "F1" : metric.name;
+        printf(metric.scaled ? "%s%s %.5g" : "%s%s %.4f", i ? "  " : "", shown, sq_metric_value(metric.name, quality));
+    }
+    printf("\n");
 }
 
 static void print_result(const sq_run_result *result, const char *folder)
 {
     char a[32], b[32], c[32];
     if (result->diverged) printf("DIVERGED: the loss was not finite; what follows is of the last good epoch\n");
-    print_quality("test", &result->test);
-    print_quality("validation", &result->validation);
+    print_quality("test", result->target, &result->test);
+    print_quality("validation", result->target, &result->validation);
     printf("%-12s%lld parameters, %lld epochs (best %lld), %.2f s per epoch\n", "training", (long long)result->parameters,
            (long long)result->epochs, (long long)result->best_epoch, result->epoch_seconds);
     printf("%-12s%s clients/s, %s tokens/s\n", "inference", number_text(result->clients_per_second, a, sizeof a),

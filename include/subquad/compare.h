@@ -37,9 +37,11 @@ typedef struct sq_compare_row {
 typedef struct sq_compare_result {
     int row_count;
     sq_compare_row *rows;             /* mechanisms in the task's order, other models, baselines; one that cannot run here has seeds 0 and a note */
-    char metric[16];                  /* that mechanisms are ranked by: "auc", "accuracy", "f1", "log-loss" */
+    char metric[16];                  /* that mechanisms are ranked by, of those of sq_metric */
+    sq_target_kind target;
+    sq_quality constant;              /* on test, of saying the same of all, what fits the training split best */
     int class_count;
-    double majority;                  /* accuracy of always saying the most frequent class of training, on test */
+    double majority;                  /* accuracy of always saying the most frequent class of training, on test; NaN where no class is asked */
     char headline[512];               /* which is best here, by how much against the spread */
     char report[512], summary[512];   /* path of report.html; one line about the crossovers */
 } sq_compare_result;

@@ -50,9 +50,21 @@ typedef enum sq_target_kind { SQ_TARGET_CLASS, SQ_TARGET_NUMBER, SQ_TARGET_EVENT
 
 /* ---- train ---- */
 
+/* NaN: not of this kind of target. Classes: auc and f1 of class 1 when there are two, else macro average, one against rest (of a client only).
+ * Events: accuracy, log_loss and perplexity (its exponential) over all that ask; bits, bit_errors per client: the cross-entropy in bits and
+ * the bits that are wrong; exact: share of clients with everything right. Numbers: in their own units; r2: 1 - mse / variance. */
 typedef struct sq_quality {
-    double accuracy, auc, f1, log_loss;   /* auc and f1: of class 1 when there are two classes, else macro average, one against rest */
+    double accuracy, auc, f1, log_loss, perplexity, mse, mae, r2, bits, bit_errors, exact;
 } sq_quality;
+
+typedef struct sq_metric_info {
+    const char *name, *title;         /* "log-loss"; "bits per sequence" */
+    bool falls;                       /* smaller is better */
+    bool scaled;                      /* of the size that the data gives it, not of the order of 1 */
+} sq_metric_info;
+/* The metrics that a kind of target has, by index. SQ_NOT_FOUND past the end. */
+SQ_API sq_status sq_metric(sq_target_kind target, int index, sq_metric_info *info);
+SQ_API double sq_metric_value(const char *name, const sq_quality *quality);   /* NaN for an unknown name */
 
 typedef struct sq_epoch {
     int64_t epoch, step;
@@ -70,7 +82,8 @@ typedef struct sq_run_result {
     double clients_per_second, tokens_per_second;      /* inference on the test split */
     size_t train_peak_bytes, inference_peak_bytes;     /* exact, own allocator */
     size_t train_resident_bytes;
-    int class_count;
+    sq_target_kind target;
+    int class_count;                      /* 0: no confusion, for another kind of target or more than SQ_MAX_CLASSES classes */
     int64_t confusion[SQ_MAX_CLASSES * SQ_MAX_CLASSES]; /* [true * class_count + predicted], test */
     int epoch_count;
     sq_epoch *curve;                      /* [epoch_count]; freed by sq_run_result_clear */
@@ -95,14 +108,22 @@ SQ_API sq_status sq_train(const sq_task *task, const sq_train_options *options, 
 
 typedef struct sq_classifier sq_classifier;
 SQ_API sq_status sq_classifier_open(sq_classifier **classifier, const char *run_folder, int threads, sq_error *error);
+SQ_API sq_target_kind sq_classifier_target(const sq_classifier *classifier);
+/* What an answer holds: probabilities of classes or of bits, or one number. Names: of classes, of bits, "number". */
 SQ_API int sq_classifier_class_count(const sq_classifier *classifier);
 SQ_API const char *sq_classifier_class_name(const sq_classifier *classifier, int index);
-/* Every client of a table of the training table's form (labels not needed), in file order: probabilities sum to 1. */
+/* Every client of a table of the training table's form (labels not needed), in file order: probabilities of classes sum to 1.
+ * SQ_UNSUPPORTED where the model answers for events. */
 typedef sq_status (*sq_prediction_fn)(void *user, const char *id, const float *probabilities, int class_count);
 SQ_API sq_status sq_classifier_predict(sq_classifier *classifier, const char *table, sq_prediction_fn each, void *user,
                                        sq_stop_flag *stop, sq_error *error);
+/* The same for every event that the model reads, counted from 1 among those of its client; where it answers for clients event is 0. */
+typedef sq_status (*sq_event_prediction_fn)(void *user, const char *id, int64_t event, const float *probabilities, int class_count);
+SQ_API sq_status sq_classifier_predict_events(sq_classifier *classifier, const char *table, sq_event_prediction_fn each, void *user,
+                                              sq_stop_flag *stop, sq_error *error);
 SQ_API void sq_classifier_destroy(sq_classifier **classifier);
-/* The same into a CSV "id,p_CLASS,...": written whole or not at all. */
+/* Into a CSV, written whole or not at all: "id,p_CLASS,..." or "id,number" of clients; "id,event,class,probability" (the likeliest) or
+ * "id,event,p_BIT,..." of events. */
 SQ_API sq_status sq_predict_file(const char *run_folder, const char *table, const char *output, int threads, sq_stop_flag *stop,
                                  int64_t *clients, sq_error *error);
 
@@ -113,6 +134,7 @@ SQ_API sq_status sq_predict_file(const char *run_folder, const char *table, cons
  * inputs that look ahead. */
 typedef struct sq_predictor sq_predictor;
 SQ_API sq_status sq_predictor_open(sq_predictor **predictor, const char *run_folder, int threads, sq_error *error);
+SQ_API sq_target_kind sq_predictor_target(const sq_predictor *predictor);
 SQ_API int sq_predictor_class_count(const sq_predictor *predictor);
 SQ_API const char *sq_predictor_class_name(const sq_predictor *predictor, int index);
 SQ_API int64_t sq_predictor_clients(const sq_predictor *predictor);
@@ -122,7 +144,6 @@ SQ_API sq_status sq_predictor_load(sq_predictor *predictor, const char *path, sq
 SQ_API sq_status sq_predictor_save(const sq_predictor *predictor, const char *path, sq_error *error);   /* whole or not at all */
 /* Every event of a table (NULL: standard input), in its order: event counts the client's from 1. On an error or interruption the states
  * stand after the last event that was given out. skipped (may be NULL): broken rows, where the task says to skip them. */
-typedef sq_status (*sq_event_prediction_fn)(void *user, const char *id, int64_t event, const float *probabilities, int class_count);
 SQ_API sq_status sq_predictor_run(sq_predictor *predictor, const char *table, sq_event_prediction_fn each, void *user, sq_stop_flag *stop,
                                   int64_t *skipped, sq_error *error);
 SQ_API void sq_predictor_destroy(sq_predictor **predictor);

@@ -48,42 +48,62 @@ static double divisor(const entropy *e, int64_t rows)
     return kept;
 }
 
+typedef struct entropy_rows { const entropy *e; const float *x; int64_t n; double *losses, scale, weights; float *dx; } entropy_rows;
+
+static void losses_of_rows(void *context, int64_t from, int64_t to)
+{
+    const entropy_rows *r = context;
+    const entropy *e = r->e;
+    const double smoothing = e->options.label_smoothing;
+    for (int64_t row = from; row < to; row++) {
+        const float *x = r->x + row * r->n;
+        r->losses[row] = 0;
+        if (e->targets[row] == e->options.ignore) continue;
+        double normal = log_sum(x, r->n), spread = 0;
+        for (int64_t i = 0; smoothing > 0 && i < r->n; i++) spread += weight_of(e, i) * (normal - x[i]);
+        r->losses[row] = (1 - smoothing) * weight_of(e, e->targets[row]) * (normal - x[e->targets[row]]) + smoothing / (double)r->n * spread;
+    }
+}
+
 static void entropy_forward(sq_tape *tape, sq_node *node)
 {
-    (void)tape;
     const entropy *e = node->attributes;
     const int64_t rows = node->inputs[0]->shape[0], n = node->inputs[0]->shape[1];
-    const double smoothing = e->options.label_smoothing;
-    double total = 0, kept = divisor(e, rows);
-    for (int64_t row = 0; row < rows; row++) {
-        const float *x = node->inputs[0]->value + row * n;
-        if (e->targets[row] == e->options.ignore) continue;
-        double normal = log_sum(x, n), spread = 0;
-        for (int64_t i = 0; smoothing > 0 && i < n; i++) spread += weight_of(e, i) * (normal - x[i]);
-        total += (1 - smoothing) * weight_of(e, e->targets[row]) * (normal - x[e->targets[row]]) + smoothing / (double)n * spread;
-    }
+    double total = 0, kept = divisor(e, rows), *losses = sq__tape_memory(tape, (size_t)rows * sizeof *losses);
+    if (!losses) return;
+    entropy_rows r = { .e = e, .x = node->inputs[0]->value, .n = n, .losses = losses };
+    sq__for_range(rows, SQ_ROWS, losses_of_rows, &r);
+    for (int64_t row = 0; row < rows; row++) total += losses[row];
     node->outputs[0]->value[0] = (float)(kept > 0 ? total / kept : 0);
 }
 
 /* with u = (1-e) w_y, s = e/V: d x_v = p_v (u + s sum w) - [v = y] u - s w_v */
+static void slopes_of_rows(void *context, int64_t from, int64_t to)
+{
+    const entropy_rows *r = context;
+    const entropy *e = r->e;
+    const double smoothing = e->options.label_smoothing, share = smoothing / (double)r->n;
+    for (int64_t row = from; row < to; row++) {
+        const float *x = r->x + row * r->n;
+        float *dx = r->dx + row * r->n;
+        const int32_t y = e->targets[row];
+        if (y == e->options.ignore) continue;
+        const double normal = log_sum(x, r->n), u = (1 - smoothing) * weight_of(e, y);
+        for (int64_t i = 0; i < r->n; i++)
+            dx[i] += (float)(r->scale * (exp(x[i] - normal) * (u + share * r->weights) - (i == y ? u : 0) - share * weight_of(e, i)));
+    }
+}
+
 static void entropy_vjp(sq_tape *tape, sq_node *node)
 {
     const entropy *e = node->attributes;
     const int64_t rows = node->inputs[0]->shape[0], n = node->inputs[0]->shape[1];
-    const double smoothing = e->options.label_smoothing, share = smoothing / (double)n, kept = divisor(e, rows);
+    const double kept = divisor(e, rows);
     float *dx = sq__gradient_added(tape, node->inputs[0]);
     if (!dx || kept <= 0) return;
-    const double scale = node->outputs[0]->gradient[0] / kept;
-    double weights = 0;
-    for (int64_t i = 0; i < n; i++) weights += weight_of(e, i);
-    for (int64_t row = 0; row < rows; row++, dx += n) {
-        const float *x = node->inputs[0]->value + row * n;
-        const int32_t y = e->targets[row];
-        if (y == e->options.ignore) continue;
-        double normal = log_sum(x, n), u = (1 - smoothing) * weight_of(e, y);
-        for (int64_t i = 0; i < n; i++)
-            dx[i] += (float)(scale * (exp(x[i] - normal) * (u + share * weights) - (i == y ? u : 0) - share * weight_of(e, i)));
-    }
+    entropy_rows r = { .e = e, .x = node->inputs[0]->value, .n = n, .scale = node->outputs[0]->gradient[0] / kept, .dx = dx };
+    for (int64_t i = 0; i < n; i++) r.weights += weight_of(e, i);
+    sq__for_range(rows, SQ_ROWS, slopes_of_rows, &r);
 }
 
 const sq_op sq__op_cross_entropy = { "cross_entropy", SQ_READS_INPUT(0), false, entropy_shape, entropy_forward, entropy_vjp };
@@ -195,23 +215,34 @@ static double element_slope(const regression *r, double x, double t)
     return NAN;
 }
 
+static int64_t asked(const regression *r, int64_t count)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < count; i++) kept += !isnan(r->targets[i]);
+    return kept;
+}
+
 static void regression_forward(sq_tape *tape, sq_node *node)
 {
     (void)tape;
     const regression *r = node->attributes;
     const sq_var *x = node->inputs[0];
+    const int64_t kept = asked(r, x->count);
     double total = 0;
-    for (int64_t i = 0; i < x->count; i++) total += element_loss(r, x->value[i], r->targets[i]);
-    node->outputs[0]->value[0] = (float)(r->sum ? total : total / (double)x->count);
+    for (int64_t i = 0; i < x->count; i++)
+        if (!isnan(r->targets[i])) total += element_loss(r, x->value[i], r->targets[i]);
+    node->outputs[0]->value[0] = (float)(r->sum || kept == 0 ? total : total / (double)kept);
 }
 
 static void regression_vjp(sq_tape *tape, sq_node *node)
 {
     const regression *r = node->attributes;
     const sq_var *x = node->inputs[0];
-    const double scale = node->outputs[0]->gradient[0] / (r->sum ? 1.0 : (double)x->count);
+    const int64_t kept = asked(r, x->count);
+    const double scale = node->outputs[0]->gradient[0] / (r->sum || kept == 0 ? 1.0 : (double)kept);
     float *dx = sq__gradient_added(tape, node->inputs[0]);
-    for (int64_t i = 0; dx && i < x->count; i++) dx[i] += (float)(scale * element_slope(r, x->value[i], r->targets[i]));
+    for (int64_t i = 0; dx && i < x->count; i++)
+        if (!isnan(r->targets[i])) dx[i] += (float)(scale * element_slope(r, x->value[i], r->targets[i]));
 }
 
 const sq_op sq__op_regression = { "regression", SQ_READS_INPUT(0), false, regression_shape, regression_forward, regression_vjp };

@@ -136,7 +136,8 @@ sq_var *sq__cross_entropy(sq_tape *tape, sq_var *logits, const int32_t *targets,
 /* KL(target || softmax(logits)), summed: the target has 1 - smoothing on its class, smoothing/(V-2) on the others, 0 on class
  * `padding`; rows whose target is padding give 0 (annotated-transformer). */
 sq_var *sq__smoothed_divergence(sq_tape *tape, sq_var *logits, const int32_t *targets, float smoothing, int32_t padding);
-/* Element losses against constant targets of the same count, borrowed until reset. parameter: beta of SMOOTH_L1, delta of HUBER. */
+/* Element losses against constant targets of the same count, borrowed until reset; a target that is NaN is not asked: no loss, not
+ * counted in the mean. parameter: beta of SMOOTH_L1, delta of HUBER. */
 typedef enum sq_regression { SQ_MSE, SQ_L1, SQ_SMOOTH_L1, SQ_HUBER, SQ_BCE_WITH_LOGITS } sq_regression;
 sq_var *sq__regression(sq_tape *tape, sq_var *x, const float *targets, sq_regression kind, float parameter, bool sum);
 

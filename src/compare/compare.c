@@ -10,7 +10,9 @@
 #include "base/parallel.h"
 #include "compare/comparing.h"
 #include "io/file.h"
+#include "report/metric.h"
 #include "report/report.h"
+#include "train/tally.h"
 
 /* ---- what is asked ---- */
 
@@ -95,16 +97,16 @@ static sq_status open_folder(sq_comparing *c, const char *yaml, sq_error *error)
 
 /* ---- the report ---- */
 
-/* Accuracy of always saying the class that is most frequent in training (the first of equals). */
-static double majority(const sq_dataset *data, int *class)
+/* The class that is most frequent in training (the first of equals); 0 where clients have none. */
+static int majority(const sq_dataset *data)
 {
-    int64_t counts[SQ_MAX_CLASSES] = { 0 }, right = 0;
+    int64_t counts[SQ_MAX_CLASSES] = { 0 };
+    int class = 0;
+    if (data->schema->target != SQ_TARGET_CLASS) return 0;
     for (int64_t i = 0; i < data->split_size[SQ_SPLIT_TRAIN]; i++) counts[data->label[data->split[SQ_SPLIT_TRAIN][i]]]++;
-    *class = 0;
     for (int k = 1; k < data->schema->class_count; k++)
-        if (counts[k] > counts[*class]) *class = k;
-    for (int64_t i = 0; i < data->split_size[SQ_SPLIT_TEST]; i++) right += data->label[data->split[SQ_SPLIT_TEST][i]] == *class;
-    return data->split_size[SQ_SPLIT_TEST] > 0 ? (double)right / (double)data->split_size[SQ_SPLIT_TEST] : NAN;
+        if (counts[k] > counts[class]) class = k;
+    return class;
 }
 
 /* The configuration in the folder is complete, so it is what the command needs. */
@@ -129,6 +131,8 @@ static sq_status fill_result(const sq_comparison *comparison, const sq_comparing
     for (int i = 0; i < comparison->count; i++) result->rows[i] = comparison->models[i].row;
     result->class_count = comparison->class_count;
     result->majority = comparison->majority;
+    result->target = comparison->target;
+    result->constant = comparison->constant;
     snprintf(result->metric, sizeof result->metric, "%s", comparison->metric);
     snprintf(result->headline, sizeof result->headline, "%s", found.lines[0]);
     snprintf(result->summary, sizeof result->summary, "%s", found.crossovers);
@@ -140,7 +144,6 @@ static sq_status write_report(sq_comparing *c, const char *yaml, sq_compare_resu
 {
     const sq_dataset *data = c->dataset;
     int64_t heads, head_size, fit_from;
-    int class;
     char command[1024], note[256];
     sq_environment environment;
     sq_compared *models = sq__alloc_array((size_t)c->model_count, sizeof *models);
@@ -149,16 +152,18 @@ static sq_status write_report(sq_comparing *c, const char *yaml, sq_compare_resu
     sq__compare_sweep_shape(c, &heads, &head_size);
     sq__compare_summarise(c, models, &fit_from);
     command_text(c, command, sizeof command);
-    const double share = majority(data, &class);
+    const bool confused = data->schema->target == SQ_TARGET_CLASS || (data->schema->target == SQ_TARGET_EVENT_CLASS && data->schema->class_count <= SQ_MAX_CLASSES);
+    sq_quality constant = sq__quality_unknown;
+    sq_status status = sq__constant_quality(data, SQ_SPLIT_TEST, &constant, error);
     const sq_comparison comparison = {
         .name = c->task->name, .command = command, .started = c->started, .config_yaml = yaml, .warning = data->warning,
-        .metric = sq__fields_find(sq__train_fields, "metric")->choices[c->task->train.metric], .environment_count = environment.count,
-        .environment = environment.pairs, .class_count = data->schema->class_count, .classes = (const char *const *)data->schema->classes,
-        .majority_class = data->schema->classes[class], .majority = share, .test_count = data->split_size[SQ_SPLIT_TEST], .seeds = c->seeds, .first_seed = c->task->compare.seed,
+        .target = data->schema->target, .metric = sq__train_metric(&c->task->train, data->schema->target), .constant = constant, .environment_count = environment.count,
+        .environment = environment.pairs, .class_count = confused ? data->schema->class_count : 0, .classes = (const char *const *)data->schema->classes,
+        .majority_class = data->schema->class_count ? data->schema->classes[majority(data)] : "", .majority = data->schema->target == SQ_TARGET_CLASS ? constant.accuracy : NAN, .test_count = data->split_size[SQ_SPLIT_TEST], .seeds = c->seeds, .first_seed = c->task->compare.seed,
         .sweep_heads = (int)heads, .sweep_head_size = (int)head_size, .sweep_fit_from = fit_from, .count = c->model_count,
         .models = models };
     const sq_report_options options = { report_progress, c, c->options->stop };
-    sq_status status = sq__store_environment(c->store, environment.pairs, environment.count, error);
+    if (status == SQ_OK) status = sq__store_environment(c->store, environment.pairs, environment.count, error);
     for (int i = 0; i < c->model_count && status == SQ_OK; i++)
         status = sq__store_refused(c->store, c->models[i].name, c->models[i].refused[0] ? c->models[i].refused : NULL, error);
     if (status == SQ_OK) status = sq__report_write(&comparison, c->folder, &options, note, error);
@@ -175,6 +180,7 @@ static sq_status compare(sq_comparing *c, const char *yaml, sq_compare_result *r
     const sq_task_reading reading = { c->options->progress, c->options->user, c->options->stop };
     SQ_TRY(plan(c, error));
     SQ_TRY(sq__task_dataset(c->task, &reading, &c->dataset, error));
+    SQ_TRY(sq__train_config_check(&c->task->train, c->dataset->schema->target, NULL, error));
     SQ_TRY(sq__compare_check_models(c, error));
     SQ_TRY(open_folder(c, yaml, error));
     c->sweep_seconds = sq__compare_sweep_guess(c);

@@ -2,10 +2,9 @@
 #include <string.h>
 
 #include "compare/comparing.h"
+#include "report/metric.h"
 #include "subquad/tools.h"
 
-enum { QUALITIES = 4 };
-_Static_assert(sizeof(sq_quality) == QUALITIES * sizeof(double), "sq_quality is four doubles");
 
 /* ---- quality and cost over seeds ---- */
 
@@ -62,7 +61,7 @@ static void fill_row(const sq_comparing_model *model, sq_compare_row *row)
 {
     *row = (sq_compare_row){ .baseline = model->baseline, .other_model = !model->baseline && !model->attention, .seeds = model->run_count };
     snprintf(row->mechanism, sizeof row->mechanism, "%s", model->name);
-    for (int q = 0; q < QUALITIES; q++) quality_over_seeds(model, q, (double *)&row->mean + q, (double *)&row->deviation + q);
+    for (int q = 0; q < SQ_METRICS; q++) quality_over_seeds(model, q, (double *)&row->mean + q, (double *)&row->deviation + q);
     row->epoch_seconds = mean_of(model, offsetof(sq_run_result, epoch_seconds));
     row->clients_per_second = mean_of(model, offsetof(sq_run_result, clients_per_second));
     row->tokens_per_second = mean_of(model, offsetof(sq_run_result, tokens_per_second));

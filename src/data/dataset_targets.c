@@ -20,6 +20,7 @@ sq_status sq__schema_target(sq_schema *schema, const sq_data_config *config, sq_
 {
     const sq_data_target *target = &config->target;
     schema->target = (sq_target_kind)target->kind;
+    schema->next = target->next && target->kind == SQ_TARGET_EVENT_CLASS;
     return target->columns.count ? copy_names(&schema->bits, &schema->bit_count, target->columns.items, target->columns.count, error) : SQ_OK;
 }
 

@@ -62,6 +62,7 @@ sq_schema *sq__schema_copy(const sq_schema *schema)
     copy->text = schema->text;
     copy->max_length = schema->max_length;
     copy->target = schema->target;
+    copy->next = schema->next;
     copy->target_mean = schema->target_mean;
     copy->target_deviation = schema->target_deviation;
     int64_t classes, bits = 0;
@@ -145,7 +146,7 @@ static json_t *schema_json(const sq_schema *schema)
                          (json_int_t)schema->max_length, "categories", categories, "numbers", numbers, "classes", classes);
     if (root && schema->target != SQ_TARGET_CLASS) {
         json_t *bits = texts_json(schema->bits, schema->bit_count);
-        json_t *target = bits ? json_pack("{s:s, s:o, s:f, s:f}", "kind", targets[schema->target], "bits", bits, "mean", schema->target_mean, "deviation",
+        json_t *target = bits ? json_pack("{s:s, s:b, s:o, s:f, s:f}", "kind", targets[schema->target], "next", (int)schema->next, "bits", bits, "mean", schema->target_mean, "deviation",
                                           schema->target_deviation) : NULL;
         if (json_object_set_new(root, "target", target) != 0) {
             json_decref(root);
@@ -242,6 +243,7 @@ static sq_status read_target(const json_t *target, sq_schema *schema, const char
     while (which < 4 && (!kind || strcmp(kind, targets[which]) != 0)) which++;
     if (which == 4) return bad(path, "a target of unknown kind", error);
     schema->target = (sq_target_kind)which;
+    schema->next = json_is_true(json_object_get(target, "next"));
     schema->target_mean = json_number_value(json_object_get(target, "mean"));
     schema->target_deviation = json_number_value(json_object_get(target, "deviation"));
     if (which == SQ_TARGET_NUMBER && (!isfinite(schema->target_mean) || !isfinite(schema->target_deviation) || schema->target_deviation <= 0.0))

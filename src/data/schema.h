@@ -32,6 +32,7 @@ typedef struct sq_schema {
     sq_number *numbers;                /* time features come as numbers, too: "time.gap", "time.hour.sin", ... */
     char **classes;                    /* class names, sorted (numbers by value); of the next event: the words of its column, by id */
     sq_target_kind target;
+    bool next;                         /* EVENT_CLASS: of the next event, which a model must not see */
     int bit_count;
     char **bits;                       /* EVENT_BITS: names of the columns */
     double target_mean, target_deviation;   /* NUMBER: of training; a model's output is (number - mean) / deviation */

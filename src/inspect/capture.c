@@ -52,13 +52,10 @@ static sq_status score(capture *c, sq_scorer *scorer, sq_dataset *dataset, int64
     c->layers = sq__scorer_layers(scorer);
     if (!c->layers) return sq__fail(error, SQ_UNSUPPORTED, "%s: %s has no attention", folder, sq__scorer_mechanism(scorer));
     if (most && all > most) dataset->split_size[SQ_SPLIT_TEST] = most;
-    float *logits = sq__alloc_array((size_t)dataset->split_size[SQ_SPLIT_TEST] * (size_t)dataset->schema->class_count + 1, sizeof *logits);
-    if (!logits) return sq__no_memory(error);
     sq__scorer_observe(scorer, observe, c);
-    sq_status status = sq__scorer_run(scorer, dataset, SQ_SPLIT_TEST, stop, logits, NULL, error);
+    sq_status status = sq__scorer_run(scorer, dataset, SQ_SPLIT_TEST, stop, NULL, NULL, error);
     sq__scorer_observe(scorer, NULL, NULL);
     dataset->split_size[SQ_SPLIT_TEST] = all;
-    sq__free(logits);
     if (status == SQ_OK && c->full) status = sq__no_memory(error);
     if (status == SQ_OK && c->reads_less)
         status = sq__fail(error, SQ_UNSUPPORTED, "%s: %s reads no queries or no keys: it has no attention matrix of them", folder, sq__scorer_mechanism(scorer));

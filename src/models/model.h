@@ -1,5 +1,5 @@
 /* A configuration becomes a model of event sequences: embedding, backbone (a Transformer encoder over any mechanism, or one of
- * backbones.c), pooling, linear head. Depends on nn, data/batch.h, config.h.
+ * backbones.c), pooling, linear head. Where the target asks of events, the head reads every row instead of the pooled one. Depends on nn, data/batch.h, config.h.
  *
  *   sum of column embeddings (+ linear map of numbers) (+ positions) -> dropout -> backbone -> pooling -> linear
  * Initial values are drawn per parameter from (seed, name), so everything that is not the backbone's own starts equal for all.
@@ -31,7 +31,7 @@ sq_status sq__model_create(sq_model **model, const sq_model_config *config, cons
 void sq__model_destroy(sq_model **model);
 sq_parameter *sq__model_parameters(sq_model *model, int *count);         /* trainable and not; order fixed */
 int64_t sq__model_parameter_count(const sq_model *model);                /* trainable numbers */
-/* Logits [B, classes]; NULL after a failure, which the tape keeps. auxiliary (may be NULL) receives the sum of the mechanisms'
+/* Outputs (data/schema.h) [B, outputs], or of every event [B*T, outputs], rubbish beyond a length; NULL after a failure, which the tape keeps. auxiliary (may be NULL) receives the sum of the mechanisms'
  * regularisers, weighted by their own options, as a scalar variable, or NULL. */
 sq_var *sq__model_forward(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_var **auxiliary);
 /* Redraw random features and the like: draw counts from 1. The same (seed, draw) gives the same values. Fails only for lack of memory. */

@@ -36,13 +36,15 @@ typedef struct sq_comparison {
     const char *started;               /* ISO 8601, UTC */
     const char *config_yaml;           /* complete */
     const char *warning;               /* what the data reader dropped; "" */
-    const char *metric;                /* "auc", "accuracy", "f1", "log-loss" */
+    sq_target_kind target;
+    const char *metric;                /* of those that the target has (metric.h) */
     int environment_count;
     const sq_report_pair *environment;
     int class_count;
     const char *const *classes;        /* hostile text: from the data */
-    const char *majority_class;
+    const char *majority_class;        /* CLASS */
     double majority;                   /* its accuracy on the test split */
+    sq_quality constant;               /* on the test split: saying the same of all, what fits the training split best */
     int64_t test_count;                /* clients in the test split */
     int seeds;
     int64_t first_seed;

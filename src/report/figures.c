@@ -1,7 +1,7 @@
 #include "report/plots.h"
 
 const sq_figure sq__figures[SQ_FIGURES] = {
-    { "pareto-training", "Quality against training time", "Mean over seeds with one standard deviation. Left and up is better; whatever lies off the dotted "
+    { "pareto-training", "Quality against training time", "Mean over seeds with one standard deviation. Whatever lies off the dotted "
       "staircase is beaten in both by a model on it.", SQ_COST_TRAINING, false, sq__figure_pareto },
     { "pareto-inference", "Quality against inference time", "The same models when they classify the test split.", SQ_COST_INFERENCE, false, sq__figure_pareto },
     { "curves-metric", "Learning curves", "Validation metric after each epoch: mean and band of one standard deviation over seeds; the other models in grey. "

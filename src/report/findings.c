@@ -74,10 +74,12 @@ static void add(char *line, const char *format, ...)
 /* Up to this many names in a sentence; the table has them all. */
 enum { NAMED = 5 };
 
+static int decimals(const sq_comparison *c, double value) { return sq__metric_decimals(sq__metric_find(c->metric), value, 3); }
+
 static void add_figure(char *line, const sq_comparison *c, int i)
 {
     char figure[SQ_FIGURE_SIZE];
-    add(line, "%s", sq__format_spread(figure, quality(c, i), deviation(c, i), 3));
+    add(line, "%s", sq__format_spread(figure, quality(c, i), deviation(c, i), decimals(c, quality(c, i))));
 }
 
 static void against(char *line, const sq_comparison *c, int a, int b)
@@ -85,12 +87,13 @@ static void against(char *line, const sq_comparison *c, int a, int b)
     char figure[SQ_FIGURE_SIZE];
     double spread;
     const double lead = sq__lead(c, a, b, &spread);
-    if (lead < 5e-4) add(line, ", level with ");
-    else add(line, ", %s better than ", sq__format_fixed(figure, lead, 3));
+    const int shown = decimals(c, quality(c, b));
+    if (lead < 0.5 * pow(10, -shown)) add(line, ", level with ");
+    else add(line, ", %s better than ", sq__format_fixed(figure, lead, shown));
     add(line, "%s, %s (", c->models[b].row.baseline ? "the best baseline" : c->models[b].row.other_model ? "the best sequence model" : "the best attention mechanism", c->models[b].row.mechanism);
     add_figure(line, c, b);
     if (!isfinite(spread)) add(line, "); with one seed the spread is unknown");
-    else add(line, "); the difference is %s the spread of %s", lead > spread ? "beyond" : "within", sq__format_fixed(figure, spread, 3));
+    else add(line, "); the difference is %s the spread of %s", lead > spread ? "beyond" : "within", sq__format_fixed(figure, spread, shown));
 }
 
 static void headline(char *line, const sq_comparison *c, const sq_findings *f)
@@ -152,8 +155,8 @@ static void cost(char *line, const sq_comparison *c, const sq_findings *f)
     char figure[3][SQ_FIGURE_SIZE];
     if (f->best_mechanism < 0) return;
     const sq_compare_row *mine = &c->models[f->best_mechanism].row;
-    add(line, "%s classifies %s clients a second; training costs it %s an epoch and %s of memory", mine->mechanism,
-        sq__format_quantity(figure[2], mine->clients_per_second), sq__format_seconds(figure[0], mine->epoch_seconds),
+    add(line, "%s %s %s clients a second; training costs it %s an epoch and %s of memory", mine->mechanism,
+        c->target == SQ_TARGET_CLASS ? "classifies" : "answers for", sq__format_quantity(figure[2], mine->clients_per_second), sq__format_seconds(figure[0], mine->epoch_seconds),
         sq__format_bytes(figure[1], (double)mine->train_peak_bytes));
     if (f->exact < 0 || f->exact == f->best_mechanism) return;
     const sq_compare_row *exact = &c->models[f->exact].row;

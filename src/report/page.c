@@ -25,6 +25,32 @@ static void classes(const sq_comparison *c, FILE *file)
     if (c->class_count > SHOWN) fputs(", …", file);
 }
 
+static void majority(const sq_comparison *c, FILE *file)
+{
+    char figure[SQ_FIGURE_SIZE];
+    fprintf(file, ", %d classes (", c->class_count);
+    classes(c, file);
+    fputs("). Always saying the most frequent class, ", file);
+    sq__put_xml(file, c->majority_class);
+    fprintf(file, ", is right for %s of them.", sq__format_fixed(figure, c->majority, 3));
+}
+
+/* What another target asks, and what one reaches without looking. */
+static void constant(const sq_comparison *c, FILE *file)
+{
+    static const char *const asked[] = { [SQ_TARGET_NUMBER] = "; a number is asked of each. Always saying the mean of training",
+                                         [SQ_TARGET_EVENT_CLASS] = "; a class is asked of events. Saying the same of all, by the frequencies in training,",
+                                         [SQ_TARGET_EVENT_BITS] = "; bits are asked of events. Saying the same of all, by the frequencies in training," };
+    char figure[SQ_FIGURE_SIZE];
+    const sq_metric_row *metric;
+    fputs(asked[c->target], file);
+    for (int i = 0; (metric = sq__metric_of(c->target, i)); i++) {
+        const double value = sq__metric_at(metric, &c->constant);
+        fprintf(file, "%s %s %s", i ? "," : " gives", metric->title, sq__format_fixed(figure, value, sq__metric_decimals(metric, value, 3)));
+    }
+    fputc('.', file);
+}
+
 static void head(const sq_page *page, FILE *file)
 {
     const sq_comparison *c = page->comparison;
@@ -36,11 +62,9 @@ static void head(const sq_page *page, FILE *file)
     element(file, "<h1>Attention mechanisms compared on ", c->name, "</h1>\n");
     element(file, "<p class=\"headline\">", page->findings->lines[0], ".</p>\n<ul class=\"findings\">\n");
     for (int i = 1; i < page->findings->line_count; i++) element(file, "<li>", page->findings->lines[i], ".</li>\n");
-    fprintf(file, "</ul>\n<p class=\"facts\">%s test clients, %d classes (", sq__format_count(figure, c->test_count), c->class_count);
-    classes(c, file);
-    fputs("). Always saying the most frequent class, ", file);
-    sq__put_xml(file, c->majority_class);
-    fprintf(file, ", is right for %s of them.", sq__format_fixed(figure, c->majority, 3));
+    fprintf(file, "</ul>\n<p class=\"facts\">%s test clients", sq__format_count(figure, c->test_count));
+    if (c->target == SQ_TARGET_CLASS) majority(c, file);
+    else constant(c, file);
     fprintf(file, " Ranked by %s on the test split%s.</p>\n", sq__metric_title(c->metric), sq__metric_falls(c->metric) ? " (smaller is better)" : "");
     if (c->warning[0]) element(file, "<p class=\"note\">", c->warning, "</p>\n");
     fputs("</header>\n", file);
@@ -114,11 +138,12 @@ static sq_status body(const sq_page *page, FILE *file, sq_error *error)
             c->sweep_head_size, sq__format_count(count, c->sweep_fit_from));
     sq__page_sweep(c, file);
     SQ_TRY(figures(page, "time-training", "memory-forward", file, error));
-    fputs("<h2>Confusion</h2>\n", file);
-    fputs("<p class=\"small\">Classes in order: ", file);
-    for (int i = 0; i < c->class_count; i++) element(file, i ? ", " : "", c->classes[i], "");
-    fputs(".</p>\n", file);
-    SQ_TRY(figures(page, "confusion", "confusion", file, error));
+    if (c->class_count > 0) {
+        fputs("<h2>Confusion</h2>\n<p class=\"small\">Classes in order: ", file);
+        for (int i = 0; i < c->class_count; i++) element(file, i ? ", " : "", c->classes[i], "");
+        fputs(".</p>\n", file);
+        SQ_TRY(figures(page, "confusion", "confusion", file, error));
+    }
     fputs("<h2>Every run</h2>\n<details><summary>Results by seed</summary>\n", file);
     sq__page_runs(c, file);
     fputs("</details>\n", file);

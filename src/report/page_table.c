@@ -64,7 +64,24 @@ static int next_by_quality(const sq_comparison *c, group of, int last)
     return next;
 }
 
-static const char *const quality_columns[] = { "auc", "accuracy", "f1", "log-loss" };
+/* The metric of the task first, then the others of its target. NULL past the end. */
+static const sq_metric_row *quality_column(const sq_comparison *c, int place)
+{
+    const sq_metric_row *metric;
+    if (place == 0) return sq__metric_find(c->metric);
+    for (int i = 0; (metric = sq__metric_of(c->target, i)); i++)
+        if (strcmp(metric->name, c->metric) != 0 && --place == 0) return metric;
+    return NULL;
+}
+
+enum { COST_COLUMNS = 7 };
+
+static int column_count(const sq_comparison *c)
+{
+    int count = 0;
+    while (quality_column(c, count)) count++;
+    return count + COST_COLUMNS;
+}
 
 static void row(const sq_comparison *c, const sq_findings *found, int i, FILE *file)
 {
@@ -73,15 +90,14 @@ static void row(const sq_comparison *c, const sq_findings *found, int i, FILE *f
     fprintf(file, "<tr%s>", i == found->best ? " class=\"best\"" : "");
     name_cell(c, i, r->seeds > 0 ? r->note : "", file);
     if (r->seeds == 0) {
-        fputs("<td class=\"wrap\" colspan=\"11\">not run: ", file);
+        fprintf(file, "<td class=\"wrap\" colspan=\"%d\">not run: ", column_count(c));
         sq__put_xml(file, r->note);
         fputs("</td></tr>\n", file);
         return;
     }
-    for (int pass = 0; pass < 2; pass++)   /* the metric of the task first */
-        for (int q = 0; q < 4; q++)
-            if ((strcmp(quality_columns[q], c->metric) == 0) == (pass == 0))
-                cell(file, sq__format_spread(figure, sq__metric_value(quality_columns[q], &r->mean), sq__metric_value(quality_columns[q], &r->deviation), 3));
+    const sq_metric_row *metric;
+    for (int q = 0; (metric = quality_column(c, q)); q++)
+        cell(file, sq__format_spread(figure, sq__metric_at(metric, &r->mean), sq__metric_at(metric, &r->deviation), sq__metric_decimals(metric, sq__metric_at(metric, &r->mean), 3)));
     cell(file, sq__format_count(figure, r->parameters));
     cell(file, sq__format_seconds(figure, r->epoch_seconds));
     cell(file, sq__format_seconds(figure, c->models[i].training_seconds));
@@ -95,9 +111,8 @@ static void row(const sq_comparison *c, const sq_findings *found, int i, FILE *f
 void sq__page_table(const sq_comparison *c, const sq_findings *found, FILE *file)
 {
     fputs("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">model</th>", file);
-    for (int pass = 0; pass < 2; pass++)
-        for (int q = 0; q < 4; q++)
-            if ((strcmp(quality_columns[q], c->metric) == 0) == (pass == 0)) fprintf(file, "<th scope=\"col\">%s</th>", sq__metric_title(quality_columns[q]));
+    const sq_metric_row *metric;
+    for (int q = 0; (metric = quality_column(c, q)); q++) fprintf(file, "<th scope=\"col\">%s</th>", metric->title);
     fputs("<th scope=\"col\">parameters</th><th scope=\"col\">time an<br>epoch</th><th scope=\"col\">training<br>time</th><th scope=\"col\">clients/s</th><th scope=\"col\">tokens/s</th>"
           "<th scope=\"col\">memory,<br>training</th><th scope=\"col\">memory,<br>inference</th></tr></thead>\n<tbody>\n", file);
     for (group g = 0; g < GROUPS; g++) {
@@ -150,8 +165,10 @@ void sq__page_sweep(const sq_comparison *c, FILE *file)
 void sq__page_runs(const sq_comparison *c, FILE *file)
 {
     char figure[SQ_FIGURE_SIZE];
-    fputs("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">model</th><th scope=\"col\">seed</th><th scope=\"col\">ROC-AUC</th><th scope=\"col\">accuracy</th>"
-          "<th scope=\"col\">F1</th><th scope=\"col\">log-loss</th><th scope=\"col\">epochs</th><th scope=\"col\">best epoch</th><th scope=\"col\">steps</th>"
+    const sq_metric_row *metric;
+    fputs("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">model</th><th scope=\"col\">seed</th>", file);
+    for (int q = 0; (metric = quality_column(c, q)); q++) fprintf(file, "<th scope=\"col\">%s</th>", metric->title);
+    fputs("<th scope=\"col\">epochs</th><th scope=\"col\">best epoch</th><th scope=\"col\">steps</th>"
           "<th scope=\"col\">time an epoch</th><th scope=\"col\">memory, training</th><th scope=\"col\">resident</th><th></th></tr></thead>\n<tbody>\n", file);
     for (int i = 0; i < c->count; i++)
         for (int r = 0; r < c->models[i].run_count; r++) {
@@ -159,7 +176,7 @@ void sq__page_runs(const sq_comparison *c, FILE *file)
             fputs("<tr>", file);
             name_cell(c, i, "", file);
             fprintf(file, "<td>%llu</td>", (unsigned long long)run->seed);
-            for (int q = 0; q < 4; q++) cell(file, sq__format_fixed(figure, sq__metric_value(quality_columns[q], &run->test), 4));
+            for (int q = 0; (metric = quality_column(c, q)); q++) cell(file, sq__format_fixed(figure, sq__metric_at(metric, &run->test), sq__metric_decimals(metric, sq__metric_at(metric, &run->test), 4)));
             cell(file, sq__format_count(figure, run->epochs));
             cell(file, sq__format_count(figure, run->best_epoch));
             cell(file, sq__format_count(figure, run->steps));

@@ -14,6 +14,13 @@ double sq__cost(const sq_compared *model, int cost)
     return value > 0 && isfinite(value) ? value : NAN;
 }
 
+/* The line of those who do not look at the data: of classes only for accuracy, whose 0 says little. */
+static double shown_constant(const sq_comparison *c)
+{
+    if (c->target == SQ_TARGET_CLASS) return strcmp(c->metric, "accuracy") == 0 ? c->majority : NAN;
+    return sq__metric_value(c->metric, &c->constant);
+}
+
 static void write_front(const sq_comparison *c, const double *cost, const bool *front, FILE *data)
 {
     double last = 0;
@@ -49,14 +56,14 @@ static void write_script(const sq_comparison *c, const sq_figure *figure, const 
                          sq_plot *plot)
 {
     FILE *script = plot->script;
-    const bool majority = strcmp(c->metric, "accuracy") == 0 && isfinite(c->majority);
+    const double constant = shown_constant(c);
     fprintf(script, "set logscale x\nset xrange [%.9g:%.9g]\nset yrange [%.9g:%.9g]\n", low / 1.3, high * 1.3, bottom, top);
     time_ticks(script, low / 1.3, high * 1.3);
     fprintf(script, "set xlabel '%s'\nset ylabel 'test %s'\nset pointsize 1.1\n",
             figure->variant == SQ_COST_TRAINING ? "training time of a run" : "inference time a client", sq__metric_title(c->metric));
     sq__plot_put_legend(plot, c, 0);
     fprintf(script, "plot data index %d using 1:2 with steps lc rgb grey lw 2 dt 3 title 'Pareto front'", c->count);
-    if (majority) fprintf(script, ", \\\n %.9g with lines lc rgb grey lw 1 dt 2 title 'majority class'", c->majority);
+    if (isfinite(constant)) fprintf(script, ", \\\n %.9g with lines lc rgb grey lw 1 dt 2 title '%s'", constant, c->target == SQ_TARGET_CLASS ? "majority class" : "saying the same of all");
     for (int i = 0; i < c->count; i++) {
         const sq_plot_style style = sq__plot_style(c, i);
         if (!isfinite(cost[i]) || !isfinite(sq__metric_value(c->metric, &c->models[i].row.mean))) continue;
@@ -87,11 +94,13 @@ sq_status sq__figure_pareto(const sq_comparison *c, const sq_figure *figure, con
     }
     if (status == SQ_OK && !*empty) status = sq__plot_open(plot, folder, figure->name, SQ_PLOT_WIDTH, sq__plot_height(c), error);
     if (status == SQ_OK && !*empty) {
-        if (strcmp(c->metric, "accuracy") == 0 && isfinite(c->majority)) {
-            bottom = fmin(bottom, c->majority);
-            top = fmax(top, c->majority);
+        const double constant = shown_constant(c);
+        if (isfinite(constant)) {
+            bottom = fmin(bottom, constant);
+            top = fmax(top, constant);
         }
-        const double margin = fmax(0.08 * (top - bottom), 0.005);
+        const sq_metric_row *metric = sq__metric_find(c->metric);
+        const double margin = fmax(0.08 * (top - bottom), metric && metric->scaled ? 0.02 * fabs(top) : 0.005);
         fprintf(plot->data, "# seconds\ttest %s, mean\tstandard deviation over seeds; a block a model, then the Pareto front\n", c->metric);
         for (int i = 0; i < c->count; i++) {
             const sq_compare_row *row = &c->models[i].row;

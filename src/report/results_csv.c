@@ -2,6 +2,7 @@
 
 #include "io/file.h"
 #include "report/format.h"
+#include "report/metric.h"
 #include "report/writers.h"
 
 /* Numbers with all their digits; an empty cell where there is none. */
@@ -11,12 +12,18 @@ static void number(FILE *file, double value)
     else putc(',', file);
 }
 
-static void quality(FILE *file, const sq_quality *values)
+static void quality(FILE *file, sq_target_kind target, const sq_quality *values)
 {
-    number(file, values->accuracy);
-    number(file, values->auc);
-    number(file, values->f1);
-    number(file, values->log_loss);
+    const sq_metric_row *metric;
+    for (int i = 0; (metric = sq__metric_of(target, i)); i++) number(file, sq__metric_at(metric, values));
+}
+
+static int headings(FILE *file, sq_target_kind target, const char *split)
+{
+    const sq_metric_row *metric;
+    int count = 0;
+    for (; (metric = sq__metric_of(target, count)); count++) fprintf(file, ",%s_%s", split, metric->key);
+    return count;
 }
 
 sq_status sq__write_results_csv(const sq_comparison *c, const char *path, sq_error *error)
@@ -24,8 +31,9 @@ sq_status sq__write_results_csv(const sq_comparison *c, const char *path, sq_err
     sq_output *output;
     SQ_TRY(sq__output_open(&output, path, error));
     FILE *file = sq__output_stream(output);
-    fputs("mechanism,seed,baseline,diverged,test_accuracy,test_auc,test_f1,test_log_loss,validation_accuracy,validation_auc,validation_f1,"
-          "validation_log_loss,parameters,epochs,best_epoch,steps,epoch_seconds,clients_per_second,tokens_per_second,train_peak_bytes,"
+    fputs("mechanism,seed,baseline,diverged", file);
+    const int columns = headings(file, c->target, "test") + headings(file, c->target, "validation");
+    fputs(",parameters,epochs,best_epoch,steps,epoch_seconds,clients_per_second,tokens_per_second,train_peak_bytes,"
           "inference_peak_bytes,train_resident_bytes,note\n", file);
     for (int i = 0; i < c->count; i++) {
         const sq_compared *model = &c->models[i];
@@ -33,8 +41,8 @@ sq_status sq__write_results_csv(const sq_comparison *c, const char *path, sq_err
             const sq_run_result *run = &model->runs[r];
             sq__put_csv(file, run->mechanism);
             fprintf(file, ",%llu,%d,%d", (unsigned long long)run->seed, model->row.baseline, run->diverged);
-            quality(file, &run->test);
-            quality(file, &run->validation);
+            quality(file, c->target, &run->test);
+            quality(file, c->target, &run->validation);
             fprintf(file, ",%lld,%lld,%lld,%lld", (long long)run->parameters, (long long)run->epochs, (long long)run->best_epoch, (long long)run->steps);
             number(file, run->epoch_seconds);
             number(file, run->clients_per_second);
@@ -43,7 +51,8 @@ sq_status sq__write_results_csv(const sq_comparison *c, const char *path, sq_err
         }
         if (model->run_count == 0) {   /* could not run: named with its reason, not dropped */
             sq__put_csv(file, model->row.mechanism);
-            fprintf(file, ",,%d,,,,,,,,,,,,,,,,,,,,", model->row.baseline);
+            fprintf(file, ",,%d,", model->row.baseline);
+            for (int k = 0; k < columns + 11; k++) putc(',', file);
             sq__put_csv(file, model->row.note);
             putc('\n', file);
         }

@@ -6,6 +6,7 @@
 #include "io/file.h"
 #include "report/findings.h"
 #include "report/format.h"
+#include "report/metric.h"
 #include "report/writers.h"
 
 /* A failed allocation anywhere leaves NULL in the tree, which json_object_set_new and json_array_append_new refuse: noticed once, here. */
@@ -46,13 +47,11 @@ static json_t *text(const char *value)
     return whole;
 }
 
-static json_t *quality(tree *t, const sq_quality *values)
+static json_t *quality(tree *t, sq_target_kind target, const sq_quality *values)
 {
+    const sq_metric_row *metric;
     json_t *object = json_object();
-    set(t, object, "accuracy", real(values->accuracy));
-    set(t, object, "auc", real(values->auc));
-    set(t, object, "f1", real(values->f1));
-    set(t, object, "log_loss", real(values->log_loss));
+    for (int i = 0; (metric = sq__metric_of(target, i)); i++) set(t, object, metric->key, real(sq__metric_at(metric, values)));
     return object;
 }
 
@@ -69,8 +68,8 @@ static json_t *run_object(tree *t, const sq_run_result *run)
     json_t *object = json_object(), *confusion = json_array(), *curve = json_array();
     set(t, object, "seed", integer((int64_t)run->seed));
     set(t, object, "diverged", json_boolean(run->diverged));
-    set(t, object, "test", quality(t, &run->test));
-    set(t, object, "validation", quality(t, &run->validation));
+    set(t, object, "test", quality(t, run->target, &run->test));
+    set(t, object, "validation", quality(t, run->target, &run->validation));
     set(t, object, "parameters", integer(run->parameters));
     set(t, object, "epochs", integer(run->epochs));
     set(t, object, "best_epoch", integer(run->best_epoch));
@@ -95,7 +94,7 @@ static json_t *run_object(tree *t, const sq_run_result *run)
         set(t, point, "seconds", real(epoch->seconds));
         set(t, point, "train_loss", real(epoch->train_loss));
         set(t, point, "validation_loss", real(epoch->validation_loss));
-        set(t, point, "validation", quality(t, &epoch->validation));
+        set(t, point, "validation", quality(t, run->target, &epoch->validation));
         append(t, curve, point);
     }
     set(t, object, "curve", curve);
@@ -122,7 +121,7 @@ static json_t *sweep(tree *t, const sq_compared *model)
     return object;
 }
 
-static json_t *model_object(tree *t, const sq_compared *model)
+static json_t *model_object(tree *t, sq_target_kind target, const sq_compared *model)
 {
     const sq_compare_row *row = &model->row;
     json_t *object = json_object(), *runs = json_array();
@@ -133,8 +132,8 @@ static json_t *model_object(tree *t, const sq_compared *model)
     set(t, object, "seeds", integer(row->seeds));
     set(t, object, "diverged", integer(row->diverged));
     set(t, object, "note", text(row->note));
-    set(t, object, "test_mean", quality(t, &row->mean));
-    set(t, object, "test_deviation", quality(t, &row->deviation));
+    set(t, object, "test_mean", quality(t, target, &row->mean));
+    set(t, object, "test_deviation", quality(t, target, &row->deviation));
     set(t, object, "parameters", integer(row->parameters));
     set(t, object, "epoch_seconds", real(row->epoch_seconds));
     set(t, object, "training_seconds", real(model->training_seconds));
@@ -163,15 +162,16 @@ static json_t *root_object(tree *t, const sq_comparison *c)
     set(t, root, "seeds", integer(c->seeds));
     set(t, root, "first_seed", integer(c->first_seed));
     set(t, root, "test_count", integer(c->test_count));
-    set(t, root, "majority_class", text(c->majority_class));
-    set(t, root, "majority_accuracy", real(c->majority));
+    if (c->target == SQ_TARGET_CLASS) set(t, root, "majority_class", text(c->majority_class));
+    if (c->target == SQ_TARGET_CLASS) set(t, root, "majority_accuracy", real(c->majority));
+    set(t, root, "constant", quality(t, c->target, &c->constant));
     for (int i = 0; i < c->class_count; i++) append(t, classes, text(c->classes[i]));
     set(t, root, "classes", classes);
     set(t, root, "warning", text(c->warning));
     for (int i = 0; i < c->environment_count; i++) set(t, environment, c->environment[i].key, text(c->environment[i].value));
     set(t, root, "environment", environment);
     set(t, root, "sweep_fit_from", integer(c->sweep_fit_from));
-    for (int i = 0; i < c->count; i++) append(t, models, model_object(t, &c->models[i]));
+    for (int i = 0; i < c->count; i++) append(t, models, model_object(t, c->target, &c->models[i]));
     set(t, root, "models", models);
     set(t, root, "config", text(c->config_yaml));
     return root;

@@ -7,13 +7,14 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "report/metric.h"
 
 struct sq_store {
     sqlite3 *database;
     char *path;
 };
 
-enum { APPLICATION = 0x53554251, LAYOUT = 1 };   /* "SUBQ"; rises when a table changes */
+enum { APPLICATION = 0x53554251, FIRST_LAYOUT = 1, LAYOUT = 2 };   /* "SUBQ"; rises when a table changes */
 
 static const char layout[] =
     "PRAGMA application_id = 1398096465;"
@@ -92,14 +93,37 @@ static sq_status finish(sq_store *store, sq_status status, sq_error *error)
     return status;
 }
 
+/* Layout 2 has the metrics of every kind of target, the first had those of classes. */
+static sq_status add_metrics(sq_store *store, sq_error *error)
+{
+    static const char *const places[] = { "runs ADD COLUMN test", "runs ADD COLUMN validation", "epochs ADD COLUMN validation" };
+    const sq_metric_row *metric;
+    char sql[160];
+    for (int target = SQ_TARGET_NUMBER; target <= SQ_TARGET_EVENT_BITS; target++)
+        for (int i = 0; (metric = sq__metric_of((sq_target_kind)target, i)); i++) {
+            unsigned before = 0;
+            for (int k = 0; k < target; k++) before |= metric->targets >> k & 1;
+            for (int p = 0; p < 3 && !before; p++) {
+                snprintf(sql, sizeof sql, "ALTER TABLE %s_%s REAL", places[p], metric->key);
+                SQ_TRY(execute(store, sql, error));
+            }
+        }
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", LAYOUT);
+    return execute(store, sql, error);
+}
+
 static sq_status lay_out(sq_store *store, sq_error *error)
 {
     int64_t tables, application, version;
     SQ_TRY(ask(store, "SELECT count(*) FROM sqlite_master", &tables, error));
     SQ_TRY(ask(store, "PRAGMA application_id", &application, error));
     SQ_TRY(ask(store, "PRAGMA user_version", &version, error));
-    if (tables == 0 && application == 0) return execute(store, layout, error);
+    if (tables == 0 && application == 0) {
+        SQ_TRY(execute(store, layout, error));
+        return add_metrics(store, error);
+    }
     if (application != APPLICATION) return sq__fail(error, SQ_FORMAT, "%s: a database, but not of subquad's results", store->path);
+    if (version == FIRST_LAYOUT) return add_metrics(store, error);
     if (version != LAYOUT)
         return sq__fail(error, SQ_FORMAT, "%s: results of layout %lld; this version reads layout %d", store->path, (long long)version, LAYOUT);
     return SQ_OK;
@@ -154,24 +178,33 @@ static char *confusion_text(const sq_run_result *run)
     return NULL;
 }
 
+static sq_status put_metrics(sq_store *store, const sq_run_result *run, const sq_quality *quality, const char *place, int64_t epoch, sq_error *error)
+{
+    const sq_metric_row *metric;
+    char sql[160];
+    for (int i = 0; (metric = sq__metric_of(run->target, i)); i++) {
+        snprintf(sql, sizeof sql, "UPDATE %s_%s = ? WHERE mechanism = ? AND seed = ?%s", place, metric->key, epoch ? " AND epoch = ?" : "");
+        SQ_TRY(put(store, error, sql, epoch ? "dsii" : "dsi", sq__metric_at(metric, quality), run->mechanism, (int64_t)run->seed, epoch));
+    }
+    return SQ_OK;
+}
+
 static sq_status put_run(sq_store *store, const sq_run_result *run, bool baseline, const char *confusion, sq_error *error)
 {
-    const sq_quality *t = &run->test, *v = &run->validation;
     SQ_TRY(put(store, error, "DELETE FROM runs WHERE mechanism = ? AND seed = ?", "si", run->mechanism, (int64_t)run->seed));
     SQ_TRY(put(store, error,
-               "INSERT INTO runs(mechanism, seed, baseline, diverged, test_accuracy, test_auc, test_f1, test_log_loss, validation_accuracy,"
-               " validation_auc, validation_f1, validation_log_loss, parameters, epochs, best_epoch, steps, epoch_seconds, clients_per_second,"
-               " tokens_per_second, train_peak_bytes, inference_peak_bytes, train_resident_bytes, classes, confusion)"
-               " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-               "siiiddddddddiiiidddiiiis", run->mechanism, (int64_t)run->seed, (int64_t)baseline, (int64_t)run->diverged, t->accuracy, t->auc, t->f1,
-               t->log_loss, v->accuracy, v->auc, v->f1, v->log_loss, run->parameters, run->epochs, run->best_epoch, run->steps, run->epoch_seconds,
-               run->clients_per_second, run->tokens_per_second, (int64_t)run->train_peak_bytes, (int64_t)run->inference_peak_bytes,
+               "INSERT INTO runs(mechanism, seed, baseline, diverged, parameters, epochs, best_epoch, steps, epoch_seconds, clients_per_second,"
+               " tokens_per_second, train_peak_bytes, inference_peak_bytes, train_resident_bytes, classes, confusion) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+               "siiiiiiidddiiiis", run->mechanism, (int64_t)run->seed, (int64_t)baseline, (int64_t)run->diverged, run->parameters, run->epochs, run->best_epoch, run->steps,
+               run->epoch_seconds, run->clients_per_second, run->tokens_per_second, (int64_t)run->train_peak_bytes, (int64_t)run->inference_peak_bytes,
                (int64_t)run->train_resident_bytes, (int64_t)run->class_count, confusion));
+    SQ_TRY(put_metrics(store, run, &run->test, "runs SET test", 0, error));
+    SQ_TRY(put_metrics(store, run, &run->validation, "runs SET validation", 0, error));
     for (int i = 0; i < run->epoch_count; i++) {
         const sq_epoch *e = &run->curve[i];
-        SQ_TRY(put(store, error, "INSERT OR REPLACE INTO epochs VALUES(?,?,?,?,?,?,?,?,?,?,?)", "siiiddddddd", run->mechanism, (int64_t)run->seed,
-                   e->epoch, e->step, e->seconds, e->train_loss, e->validation_loss, e->validation.accuracy, e->validation.auc, e->validation.f1,
-                   e->validation.log_loss));
+        SQ_TRY(put(store, error, "INSERT OR REPLACE INTO epochs(mechanism, seed, epoch, step, seconds, train_loss, validation_loss) VALUES(?,?,?,?,?,?,?)", "siiiddd",
+                   run->mechanism, (int64_t)run->seed, e->epoch, e->step, e->seconds, e->train_loss, e->validation_loss));
+        SQ_TRY(put_metrics(store, run, &e->validation, "epochs SET validation", e->epoch, error));
     }
     return SQ_OK;
 }

@@ -6,12 +6,13 @@
 #include "data/reading.h"
 #include "task/client_states.h"
 #include "task/run.h"
-#include "train/metrics.h"
+#include "train/answer.h"
 
 struct sq_predictor {
     sq_opened_run run;
     sq_client_states states;
     sq_carry *carry;                   /* of the client at hand */
+    float *values;                     /* [outputs] of the event at hand */
 };
 
 static sq_status open_parts(sq_predictor *p, const char *folder, int threads, sq_error *error)
@@ -22,7 +23,8 @@ static sq_status open_parts(sq_predictor *p, const char *folder, int threads, sq
     if (!layout) return SQ_UNSUPPORTED;
     const size_t event_bytes = sq__event_layout(data->categorical_count, data->numeric_count, sq__target_words(&data->target)).bytes;
     SQ_TRY(sq__client_states_create(&p->states, layout, event_bytes, sq__scorer_fingerprint(p->run.scorer), error));
-    return sq__carry_create(&p->carry, layout, 1, error);
+    p->values = sq__alloc_array((size_t)sq__schema_outputs(p->run.schema), sizeof *p->values);
+    return p->values ? sq__carry_create(&p->carry, layout, 1, error) : sq__no_memory(error);
 }
 
 sq_status sq_predictor_open(sq_predictor **predictor, const char *run_folder, int threads, sq_error *error)
@@ -39,17 +41,19 @@ void sq_predictor_destroy(sq_predictor **predictor)
     if (!predictor || !*predictor) return;
     sq_predictor *old = *predictor;
     sq__carry_destroy(&old->carry);
+    sq__free(old->values);
     sq__client_states_clear(&old->states);
     sq__run_close(&old->run);
     sq__free(old);
     *predictor = NULL;
 }
 
-int sq_predictor_class_count(const sq_predictor *p) { return p->run.schema->class_count; }
+sq_target_kind sq_predictor_target(const sq_predictor *p) { return p->run.schema->target; }
+int sq_predictor_class_count(const sq_predictor *p) { return sq__schema_outputs(p->run.schema); }
 
 const char *sq_predictor_class_name(const sq_predictor *p, int index)
 {
-    return index >= 0 && index < p->run.schema->class_count ? p->run.schema->classes[index] : NULL;
+    return sq__answer_name(p->run.schema, index);
 }
 
 int64_t sq_predictor_clients(const sq_predictor *p) { return p->states.count; }
@@ -61,17 +65,14 @@ sq_status sq_predictor_save(const sq_predictor *p, const char *path, sq_error *e
 
 typedef struct running { sq_predictor *predictor; sq_event_stream *stream; sq_event_prediction_fn each; void *user; } running;
 
-static sq_status give_out(const running *r, const char *id, int64_t event, const float *logits, sq_error *error)
+static sq_status give_out(const running *r, const char *id, int64_t event, const float *outputs, sq_error *error)
 {
-    const int C = r->predictor->run.schema->class_count;
-    double exact[SQ_MAX_CLASSES];
-    float probabilities[SQ_MAX_CLASSES];
-    sq__softmax_row(logits, C, exact);
-    for (int c = 0; c < C; c++) {
-        if (!isfinite(exact[c])) return sq__fail(error, SQ_FORMAT, "client %.64s, event %lld: the model's probabilities are not finite", id, (long long)event);
-        probabilities[c] = (float)exact[c];
-    }
-    const sq_status status = r->each(r->user, id, event, probabilities, C);
+    const sq_schema *schema = r->predictor->run.schema;
+    float *values = r->predictor->values;
+    sq_error why;
+    const sq_status answered = sq__answer(schema, outputs, values, &why);
+    if (answered != SQ_OK) return sq__fail(error, answered, "client %.64s, event %lld: %s", id, (long long)event, why.message);
+    const sq_status status = r->each(r->user, id, event, values, sq__schema_outputs(schema));
     return status == SQ_OK ? SQ_OK : sq__fail(error, status, "client %.64s, event %lld: %s", id, (long long)event, sq_status_name(status));
 }
 
@@ -80,16 +81,16 @@ static sq_status follow_row(const running *r, const char *id, size_t size, char 
 {
     sq_predictor *p = r->predictor;
     const int64_t client = sq__client_states_find(&p->states, id, size);
-    const float *logits;
+    const float *outputs;
     if (client < 0) return sq__no_memory(error);
     char *kept = p->states.events + (size_t)client * p->states.event_bytes;
     memcpy(event, kept, p->states.event_bytes);
     sq__client_states_take(&p->states, client, p->carry);
     const int64_t seen = p->carry->seen[0];
     const sq_batch *batch = sq__event_stream_batch(r->stream, event, seen > 0);
-    SQ_TRY(sq__scorer_stream(p->run.scorer, batch, p->carry, &logits, error));
+    SQ_TRY(sq__scorer_stream(p->run.scorer, batch, p->carry, &outputs, error));
     const char *name = sq__intern_text(p->states.ids, (int32_t)client);
-    for (int64_t t = 0; t < batch->T; t++) SQ_TRY(give_out(r, name, seen + t + 1, logits + t * p->run.schema->class_count, error));
+    for (int64_t t = 0; t < batch->T; t++) SQ_TRY(give_out(r, name, seen + t + 1, outputs + t * sq__schema_outputs(p->run.schema), error));
     memcpy(kept, event, p->states.event_bytes);
     sq__client_states_put(&p->states, client, p->carry);
     return SQ_OK;

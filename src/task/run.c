@@ -17,8 +17,10 @@ static sq_status open_parts(sq_opened_run *run, const char *folder, char *const 
     SQ_TRY(check_file(folder, paths[2], "not there: the training has not finished, or diverged before its first epoch ended", error));
     SQ_TRY(sq_task_load(&run->task, paths[0], error));
     SQ_TRY(sq__schema_load(&run->schema, paths[1], error));
-    if (run->schema->class_count < 2 || run->schema->class_count > SQ_MAX_CLASSES)
-        return sq__fail(error, SQ_FORMAT, "%s: has %d classes; expected 2 to %d", paths[1], run->schema->class_count, SQ_MAX_CLASSES);
+    const bool classes = run->schema->target == SQ_TARGET_CLASS || run->schema->target == SQ_TARGET_EVENT_CLASS;
+    const int most = run->schema->target == SQ_TARGET_CLASS ? SQ_MAX_CLASSES : SQ_MAX_EVENT_CLASSES;
+    if (classes && (run->schema->class_count < 2 || run->schema->class_count > most))
+        return sq__fail(error, SQ_FORMAT, "%s: has %d classes; expected 2 to %d", paths[1], run->schema->class_count, most);
     return sq__scorer_open(&run->scorer, paths[2], run->schema, threads, error);
 }
 

@@ -67,6 +67,16 @@ static sq_status read_compare(sq_task *task, const sq_yaml_document *document, c
     return status == SQ_OK ? SQ_OK : sq__fail(error, status, "%s:%d:%d: %s", document->name, map->line, map->column, why.message);
 }
 
+/* Training that does not suit what the data asks, at the place of the setting. node: of the section, or NULL. */
+static sq_status check_train(const sq_task *task, const sq_yaml_document *document, const sq_yaml *node, sq_error *error)
+{
+    const char *key;
+    sq_error why;
+    const sq_status status = sq__train_config_check(&task->train, (sq_target_kind)task->data->target.kind, &key, &why);
+    const sq_yaml *at = status != SQ_OK && node ? sq__yaml_get(node, key) : NULL;
+    return status == SQ_OK ? SQ_OK : sq__yaml_fail(document, at ? at : document->root, error, "%s", why.message);
+}
+
 static sq_status read_sections(sq_task *task, const sq_yaml_document *document, const char *folder, sq_error *error)
 {
     sq_yaml *root = document->root, *node;
@@ -75,6 +85,7 @@ static sq_status read_sections(sq_task *task, const sq_yaml_document *document, 
     SQ_TRY(sq__data_config_load(&task->data, document, node, folder, error));
     if ((node = sq__yaml_get(root, "model"))) SQ_TRY(sq__yaml_fields_read(document, node, sq__model_fields, &task->model, "model", error));
     if ((node = sq__yaml_get(root, "train"))) SQ_TRY(sq__yaml_fields_read(document, node, sq__train_fields, &task->train, "train", error));
+    SQ_TRY(check_train(task, document, node, error));
     SQ_TRY(read_options(task, document, "attention", error));
     SQ_TRY(read_options(task, document, "models", error));
     if ((node = sq__yaml_get(root, "compare"))) SQ_TRY(read_compare(task, document, node, error));

@@ -3,16 +3,17 @@
 #include <math.h>
 #include <string.h>
 
+#include "report/metric.h"
 #include "train/state.h"
 #include "train/weights.h"
 
-enum { CURVE_COLUMNS = 9, NAME_SIZE = 128 };
+enum { CURVE_FIRST = 5, CURVE_COLUMNS = CURVE_FIRST + SQ_METRICS, NAME_SIZE = 128 };   /* epoch, step, two losses, seconds; the metrics */
 
 #define ONE(name) +1
 enum { COUNTER_COUNT = 0 SQ_STATE_COUNTERS(ONE), NUMBER_COUNT = 0 SQ_STATE_NUMBERS(ONE) };
 #undef ONE
 
-static const char format_name[] = "subquad-checkpoint-1";
+static const char format_name[] = "subquad-checkpoint-2";
 
 /* ---- the small numbers ---- */
 
@@ -32,9 +33,9 @@ static sq_status numbers_out(const sq_train_state *state, numbers *out, sq_error
     if (!at) return sq__no_memory(error);
     for (int64_t e = 0; e < state->curve_count; e++, at += CURVE_COLUMNS) {
         const sq_epoch *epoch = &state->curve[e];
-        const double row[CURVE_COLUMNS] = { (double)epoch->epoch, (double)epoch->step, epoch->train_loss, epoch->validation_loss, epoch->seconds,
-                                            epoch->validation.accuracy, epoch->validation.auc, epoch->validation.f1, epoch->validation.log_loss };
-        memcpy(at, row, sizeof row);
+        const double first[CURVE_FIRST] = { (double)epoch->epoch, (double)epoch->step, epoch->train_loss, epoch->validation_loss, epoch->seconds };
+        memcpy(at, first, sizeof first);
+        memcpy(at + CURVE_FIRST, &epoch->validation, sizeof epoch->validation);
     }
     return SQ_OK;
 }
@@ -48,8 +49,10 @@ static void numbers_in(sq_train_state *state, const int64_t *counters, const dou
     SQ_STATE_NUMBERS(IN)
 #undef IN
     state->curve_count = epochs;
-    for (int64_t e = 0; e < epochs; e++, curve += CURVE_COLUMNS)
-        state->curve[e] = (sq_epoch){ (int64_t)curve[0], (int64_t)curve[1], curve[2], curve[3], curve[4], { curve[5], curve[6], curve[7], curve[8] } };
+    for (int64_t e = 0; e < epochs; e++, curve += CURVE_COLUMNS) {
+        state->curve[e] = (sq_epoch){ .epoch = (int64_t)curve[0], .step = (int64_t)curve[1], .train_loss = curve[2], .validation_loss = curve[3], .seconds = curve[4] };
+        memcpy(&state->curve[e].validation, curve + CURVE_FIRST, sizeof state->curve[e].validation);
+    }
 }
 
 /* ---- writing ---- */

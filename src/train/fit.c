@@ -30,16 +30,16 @@ bool sq__fit_stopped(const sq_fit *fit)
     return fit->job->stop && *fit->job->stop;
 }
 
-const char *sq__fit_metric(const sq_train_config *config)
+double sq__fit_loss(sq_target_kind target, const sq_quality *quality)
 {
-    return sq__fields_find(sq__train_fields, "metric")->choices[config->metric];
+    return target == SQ_TARGET_NUMBER ? quality->mse : target == SQ_TARGET_EVENT_BITS ? quality->bits : quality->log_loss;
 }
 
-double sq__fit_score(const sq_train_config *config, const sq_quality *quality)
+double sq__fit_score(const sq_train_config *config, sq_target_kind target, const sq_quality *quality)
 {
-    const char *name = sq__fit_metric(config);
+    const char *name = sq__train_metric(config, target);
     const double value = sq__metric_value(name, quality);
-    if (isnan(value)) return -quality->log_loss;
+    if (isnan(value)) return -sq__fit_loss(target, quality);
     return sq__metric_falls(name) ? -value : value;
 }
 

@@ -24,9 +24,9 @@ sq_status sq__fit_logistic(sq_fit *fit, sq_error *error);
 sq_status sq__fit_open(sq_fit *fit, sq_error *error);
 void sq__fit_report(sq_fit *fit, const char *stage, int64_t done, int64_t total, const char *message);
 bool sq__fit_stopped(const sq_fit *fit);
-/* Higher is better. Where the chosen metric is not defined (one class in the split) the log loss decides. */
-double sq__fit_score(const sq_train_config *config, const sq_quality *quality);
-const char *sq__fit_metric(const sq_train_config *config);   /* its name */
+/* Higher is better. Where the chosen metric is not defined (one class in the split) the loss decides. */
+double sq__fit_score(const sq_train_config *config, sq_target_kind target, const sq_quality *quality);
+double sq__fit_loss(sq_target_kind target, const sq_quality *quality);              /* what training minimises, as it is reported */
 /* Bytes held now at most, above base_bytes. */
 size_t sq__fit_peak(const sq_fit *fit);
 

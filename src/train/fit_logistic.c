@@ -4,13 +4,14 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
+#include "report/metric.h"
 #include "train/aggregate.h"
 #include "train/description.h"
 #include "train/fit.h"
 #include "train/lbfgs.h"
 #include "train/logistic.h"
-#include "train/metrics.h"
 #include "train/score.h"
+#include "train/tally.h"
 
 static const double strengths[] = { 1, 0.1, 0.01, 0.001, 0.0001 };
 enum { STRENGTHS = sizeof strengths / sizeof *strengths, USUAL = 2, PARTS = 16 };   /* USUAL: without a validation split */
@@ -22,7 +23,8 @@ typedef struct regression {
     int64_t *row;                      /* [n + 1] where each client's entries begin */
     int32_t *index;
     float *value;
-    int32_t *label;                    /* [n] */
+    int32_t *label;                    /* [n]; NULL: numbers */
+    double *number;                    /* [n] scaled */
     double *weight;                    /* [C] of the classes in the loss */
     double *mean, *deviation;          /* [F] */
     double *parameters;                /* [F, C] weights of standardised features, then [C] biases */
@@ -73,6 +75,8 @@ static void standardise(regression *r)
 
 static void weigh_classes(regression *r)
 {
+    r->total_weight = r->number ? (double)r->n : 0;
+    if (r->number) return;
     for (int64_t i = 0; i < r->n; i++) r->weight[r->label[i]] += 1;
     for (int c = 0; c < r->C; c++) {
         const double count = r->weight[c];
@@ -101,6 +105,25 @@ static void add_row(const regression *r, int64_t i, const double *residuals, dou
     }
 }
 
+/* scores become residuals; returns the client's loss. */
+static double judge_class(const regression *r, int64_t i, double *scores)
+{
+    const double weight = r->weight[r->label[i]] / r->total_weight;
+    const double right = scores[r->label[i]];
+    double most = -INFINITY, sum = 0;
+    for (int c = 0; c < r->C; c++) most = fmax(most, scores[c]);
+    for (int c = 0; c < r->C; c++) sum += exp(scores[c] - most);
+    for (int c = 0; c < r->C; c++) scores[c] = weight * (exp(scores[c] - most) / sum - (c == r->label[i]));
+    return weight * (most + log(sum) - right);
+}
+
+static double judge_number(const regression *r, int64_t i, double *scores)
+{
+    const double off = scores[0] - r->number[i];
+    scores[0] = off / r->total_weight;
+    return off * off / (2 * r->total_weight);
+}
+
 /* Loss and gradient (in scaled parameters) of one part of the clients, in their order. */
 static void evaluate_part(void *context, int64_t part, int thread)
 {
@@ -109,16 +132,9 @@ static void evaluate_part(void *context, int64_t part, int thread)
     double *gradient = r->partial + part * parameter_count(r), *sums = gradient + r->C * r->F, scores[SQ_MAX_CLASSES], loss = 0;
     memset(gradient, 0, (size_t)parameter_count(r) * sizeof *gradient);
     for (int64_t i = r->n * part / PARTS; i < r->n * (part + 1) / PARTS; i++) {
-        const double weight = r->weight[r->label[i]] / r->total_weight;
-        double most = -INFINITY, sum = 0;
         score_row(r, i, scores);
-        for (int c = 0; c < r->C; c++) most = fmax(most, scores[c]);
-        for (int c = 0; c < r->C; c++) sum += exp(scores[c] - most);
-        loss += weight * (most + log(sum) - scores[r->label[i]]);
-        for (int c = 0; c < r->C; c++) {
-            scores[c] = weight * (exp(scores[c] - most) / sum - (c == r->label[i]));   /* the residual */
-            sums[c] += scores[c];
-        }
+        loss += r->number ? judge_number(r, i, scores) : judge_class(r, i, scores);
+        for (int c = 0; c < r->C; c++) sums[c] += scores[c];
         add_row(r, i, scores, gradient);
     }
     r->part_loss[part] = loss;
@@ -168,18 +184,18 @@ static void copy_out(const regression *r, sq_logistic *out)
     for (int c = 0; c < r->C; c++) out->bias[c] = (float)r->parameters[r->C * r->F + c];
 }
 
-static sq_status validate(const regression *r, const sq_logistic *logistic, const int32_t *labels, float *logits, sq_quality *quality, sq_error *error)
+static sq_status validate(const regression *r, const sq_logistic *logistic, sq_tally *tally, sq_quality *quality, sq_error *error)
 {
-    const sq_dataset *data = r->fit->job->dataset;
-    SQ_TRY(sq__logistic_score(logistic, data, SQ_SPLIT_VALIDATION, r->fit->threads, r->fit->job->stop, logits, error));
-    return sq__metrics(logits, labels, data->split_size[SQ_SPLIT_VALIDATION], r->C, quality, NULL, error);
+    SQ_TRY(sq__logistic_score(logistic, r->fit->job->dataset, SQ_SPLIT_VALIDATION, r->fit->threads, r->fit->job->stop, tally->outputs, error));
+    return sq__tally_quality(tally, quality, NULL, NULL, error);
 }
 
-typedef struct choice { sq_logistic now, best; int32_t *labels; float *logits; double score; sq_epoch epoch; } choice;
+typedef struct choice { sq_logistic now, best; sq_tally tally; double score; sq_epoch epoch; } choice;
 
 static sq_status try_strengths(regression *r, choice *chosen, sq_error *error)
 {
     const sq_train_config *train = &r->fit->job->train;
+    const sq_schema *schema = r->fit->job->dataset->schema;
     const bool validated = r->fit->job->dataset->split_size[SQ_SPLIT_VALIDATION] > 0;
     const double begin = sq__clock();
     for (int k = 0; k < STRENGTHS; k++) {   /* from strong to weak, each from the last one's minimum */
@@ -188,14 +204,15 @@ static sq_status try_strengths(regression *r, choice *chosen, sq_error *error)
         const sq_lbfgs problem = { parameter_count(r), evaluate, r, 300, 1e-5 };
         SQ_TRY(sq__lbfgs_minimise(&problem, r->parameters, &loss, error));
         copy_out(r, &chosen->now);
-        sq_quality quality = { NAN, NAN, NAN, NAN };
-        if (validated) SQ_TRY(validate(r, &chosen->now, chosen->labels, chosen->logits, &quality, error));
-        const double score = validated ? sq__fit_score(train, &quality) : -fabs(k - (double)USUAL);
+        sq_quality quality = sq__quality_unknown;
+        if (validated) SQ_TRY(validate(r, &chosen->now, &chosen->tally, &quality, error));
+        const double score = validated ? sq__fit_score(train, schema->target, &quality) : -fabs(k - (double)USUAL);
+        if (r->number) loss *= 2 * schema->target_deviation * schema->target_deviation;   /* as it is reported */
         r->fit->progress.loss = loss;
         sq__fit_report(r->fit, "training", k + 1, STRENGTHS, NULL);
         if (k > 0 && !(score > chosen->score)) continue;
         chosen->score = score;
-        chosen->epoch = (sq_epoch){ 1, 1, loss, quality.log_loss, 0, quality };
+        chosen->epoch = (sq_epoch){ 1, 1, loss, sq__fit_loss(schema->target, &quality), 0, quality };
         const sq_logistic swap = chosen->now;
         chosen->now = chosen->best;
         chosen->best = swap;
@@ -208,14 +225,19 @@ static sq_status set_up(regression *r, choice *chosen, sq_error *error)
 {
     const sq_dataset *data = r->fit->job->dataset;
     const size_t F = (size_t)r->F, C = (size_t)r->C, all = F * C + C;
-    SQ_TRY(sq__split_labels(data, SQ_SPLIT_TRAIN, &r->label, error));
-    SQ_TRY(sq__split_labels(data, SQ_SPLIT_VALIDATION, &chosen->labels, error));
+    if (data->number) {
+        r->number = sq__alloc_array((size_t)r->n, sizeof *r->number);
+        if (!r->number) return sq__no_memory(error);
+        for (int64_t i = 0; i < r->n; i++) r->number[i] = (data->number[data->split[SQ_SPLIT_TRAIN][i]] - data->schema->target_mean) / data->schema->target_deviation;
+    } else {
+        SQ_TRY(sq__split_labels(data, SQ_SPLIT_TRAIN, &r->label, error));
+    }
+    SQ_TRY(sq__tally_create(&chosen->tally, data, SQ_SPLIT_VALIDATION, error));
     SQ_TRY(sq__logistic_create(&chosen->now, data->schema, error));
     SQ_TRY(sq__logistic_create(&chosen->best, data->schema, error));
-    chosen->logits = sq__alloc_array((size_t)data->split_size[SQ_SPLIT_VALIDATION] * C, sizeof(float));
     double **arrays[] = { &r->weight, &r->mean, &r->deviation, &r->parameters, &r->scaled, &r->offset, &r->partial };
     const size_t counts[] = { C, F, F, all, F * C, C, all * PARTS };
-    bool made = chosen->logits != NULL;
+    bool made = true;
     for (int i = 0; i < 7; i++) made = (*arrays[i] = sq__alloc_array(counts[i], sizeof(double))) && made;
     if (!made) return sq__no_memory(error);
     SQ_TRY(make_rows(r, error));
@@ -235,7 +257,7 @@ static sq_status leave(const regression *r, const choice *chosen, sq_error *erro
                                           metadata.count, error);
     sq__model_metadata_clear(&metadata);
     SQ_TRY(status);
-    SQ_TRY(sq__write_metrics(fit->folder.metrics, &chosen->epoch, 1, error));
+    SQ_TRY(sq__write_metrics(fit->folder.metrics, fit->job->dataset->schema->target, &chosen->epoch, 1, error));
     result->curve = sq__alloc_array(1, sizeof *result->curve);
     if (!result->curve) return sq__no_memory(error);
     result->curve[0] = chosen->epoch;
@@ -250,9 +272,9 @@ static sq_status leave(const regression *r, const choice *chosen, sq_error *erro
 
 static void tear_down(regression *r, choice *chosen)
 {
-    void *const memory[] = { r->row, r->index, r->value, r->label, r->weight, r->mean, r->deviation, r->parameters, r->scaled, r->offset, r->partial,
-                             chosen->labels, chosen->logits };
+    void *const memory[] = { r->row, r->index, r->value, r->label, r->weight, r->mean, r->deviation, r->parameters, r->scaled, r->offset, r->partial, r->number };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) sq__free(memory[i]);
+    sq__tally_clear(&chosen->tally);
     sq__logistic_clear(&chosen->now);
     sq__logistic_clear(&chosen->best);
 }
@@ -260,7 +282,7 @@ static void tear_down(regression *r, choice *chosen)
 sq_status sq__fit_logistic(sq_fit *fit, sq_error *error)
 {
     const sq_dataset *data = fit->job->dataset;
-    regression r = { .fit = fit, .n = data->split_size[SQ_SPLIT_TRAIN], .F = sq__aggregate_features(data->schema), .C = data->schema->class_count };
+    regression r = { .fit = fit, .n = data->split_size[SQ_SPLIT_TRAIN], .F = sq__aggregate_features(data->schema), .C = sq__schema_outputs(data->schema) };
     choice chosen = { 0 };
     fit->result->parameters = parameter_count(&r);
     fit->progress.epochs = fit->progress.epoch = 1;

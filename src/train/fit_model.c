@@ -8,7 +8,6 @@
 #include "io/file.h"
 #include "report/metric.h"
 #include "train/description.h"
-#include "train/score.h"
 #include "train/weights.h"
 
 /* ---- setting up ---- */
@@ -25,13 +24,20 @@ static sq_status make_class_weights(sq_fitting *fitting, sq_error *error)
 {
     const sq_dataset *data = fitting->job->dataset;
     const int C = data->schema->class_count;
-    const int64_t n = data->split_size[SQ_SPLIT_TRAIN];
+    const int64_t clients = data->split_size[SQ_SPLIT_TRAIN];
+    double n = 0;
     if (fitting->job->train.class_weights == 0) return SQ_OK;
     fitting->class_weights = sq__alloc_array((size_t)C, sizeof(float));
     if (!fitting->class_weights) return sq__no_memory(error);
-    for (int64_t i = 0; i < n; i++) fitting->class_weights[data->label[data->split[SQ_SPLIT_TRAIN][i]]] += 1;
+    for (int64_t i = 0; i < clients; i++) {
+        const int64_t example = data->split[SQ_SPLIT_TRAIN][i], start = data->start[example];
+        if (!data->event_label) fitting->class_weights[data->label[example]] += 1;
+        for (int64_t t = start; data->event_label && t < start + data->length[example]; t++)
+            if (data->event_label[t] != SQ_NOT_ASKED) fitting->class_weights[data->event_label[t]] += 1;
+    }
+    for (int c = 0; c < C; c++) n += (double)fitting->class_weights[c];
     for (int c = 0; c < C; c++)
-        if (fitting->class_weights[c] > 0) fitting->class_weights[c] = (float)((double)n / ((double)C * (double)fitting->class_weights[c]));
+        if (fitting->class_weights[c] > 0) fitting->class_weights[c] = (float)(n / ((double)C * (double)fitting->class_weights[c]));
     return SQ_OK;
 }
 
@@ -56,11 +62,10 @@ static sq_status set_up(sq_fitting *fitting, sq_error *error)
     SQ_TRY(sq__batcher_create(&fitting->batcher, data, SQ_SPLIT_TRAIN, job->train.batch, true, job->seed, error));
     make_schedule(fitting);
     SQ_TRY(make_class_weights(fitting, error));
-    SQ_TRY(sq__split_labels(data, SQ_SPLIT_VALIDATION, &fitting->labels, error));
-    fitting->logits = sq__alloc_array((size_t)data->split_size[SQ_SPLIT_VALIDATION] * (size_t)data->schema->class_count, sizeof(float));
+    SQ_TRY(sq__tally_create(&fitting->tally, data, SQ_SPLIT_VALIDATION, error));
     fitting->tape = sq__tape_create(true);
     fitting->quiet = sq__tape_create(false);
-    if (!fitting->logits || !fitting->tape || !fitting->quiet) return sq__no_memory(error);
+    if (!fitting->tape || !fitting->quiet) return sq__no_memory(error);
     sq_parameter *parameters = sq__model_parameters(fitting->model, &count);
     return sq__state_create(&fitting->state, parameters, count, job->train.epochs, error);
 }
@@ -73,8 +78,7 @@ static void tear_down(sq_fitting *fitting)
     sq__tape_destroy(fitting->quiet);
     sq__batcher_destroy(&fitting->batcher);
     sq__free(fitting->class_weights);
-    sq__free(fitting->labels);
-    sq__free(fitting->logits);
+    sq__tally_clear(&fitting->tally);
     sq__model_destroy(&fitting->model);
 }
 
@@ -100,7 +104,7 @@ static void report_step(sq_fitting *fitting, const char *message)
     sq_progress *progress = &fitting->fit->progress;
     const int64_t here = state->step - fitting->first_step, left = fitting->steps - state->step;
     progress->epoch = state->epoch + (state->batch > 0 || state->epoch == 0);
-    if (state->loss_clients > 0) progress->loss = state->loss_sum / state->loss_clients;
+    if (state->loss_weight > 0) progress->loss = state->loss_sum / state->loss_weight;
     if (state->best_epoch > 0) progress->validation = sq__metric_value(progress->metric, &state->curve[state->best_epoch - 1].validation);
     if (here > 0) progress->seconds_left = (sq__clock() - fitting->fit->begin) / (double)here * (double)left;
     sq__fit_report(fitting->fit, "training", state->step, fitting->steps, message);
@@ -218,7 +222,7 @@ static sq_status fit(sq_fitting *fitting, sq_error *error)
     fitting->first_step = fitting->state.step;
     fitting->last_checkpoint = sq__clock();
     if (!fitting->state.ended) SQ_TRY(sq__events_open(&fitting->events, fitting->job->folder, error));
-    if (fitting->state.curve_count > 0) fitting->fit->progress.metric = sq__fit_metric(&fitting->job->train);
+    if (fitting->state.curve_count > 0) fitting->fit->progress.metric = sq__train_metric(&fitting->job->train, fitting->job->dataset->schema->target);
     SQ_TRY(run(fitting, error));
     SQ_TRY(sq__events_close(&fitting->events, error));
     if (fitting->state.best_epoch > 0) {

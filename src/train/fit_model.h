@@ -6,6 +6,7 @@
 #include "train/fit.h"
 #include "train/schedule.h"
 #include "train/state.h"
+#include "train/tally.h"
 
 typedef struct sq_fitting {
     sq_fit *fit;
@@ -16,8 +17,7 @@ typedef struct sq_fitting {
     int64_t batches, steps;            /* per epoch; of the whole run at most */
     sq_schedule schedule;
     float *class_weights;              /* [classes], or NULL: all 1 */
-    int32_t *labels;                   /* of the validation split */
-    float *logits;                     /* [validation size, classes] */
+    sq_tally tally;                    /* of the validation split */
     int64_t first_step;                /* where this call began: for the time left */
     double last_checkpoint;            /* sq__clock() */
     sq_events *events;

@@ -3,6 +3,7 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "train/fit_model.h"
+#include "train/loss.h"
 #include "train/optimizer.h"
 
 typedef struct update { const sq_fitting *fitting; sq_adam adam; float factor; } update;
@@ -39,19 +40,19 @@ static void apply(sq_fitting *fitting, double norm)
     sq__parallel(fitting->fit->threads, fitting->state.parameter_count, update_one, (void *)&u);
 }
 
-/* Loss and gradients of a batch; *loss without the mechanisms' regularisers. */
+/* Loss and gradients of a batch; *loss without the regularisers. */
 static sq_status differentiate(sq_fitting *fitting, const sq_batch *batch, double *loss, sq_error *error)
 {
     const sq_train_config *train = &fitting->job->train;
     sq__model_zero_gradients(fitting->model);
     sq__tape_reset(fitting->tape);
     sq__tape_mode(fitting->tape, true, fitting->job->seed, (uint64_t)fitting->state.step);
-    sq_var *auxiliary = NULL, *logits = sq__model_forward(fitting->model, fitting->tape, batch, &auxiliary);
-    const sq_cross_entropy options = { (float)train->label_smoothing, fitting->class_weights, -100, false };
-    sq_var *entropy = sq__cross_entropy(fitting->tape, logits, batch->labels, &options);
-    sq_var *total = auxiliary ? sq__add(fitting->tape, entropy, auxiliary) : entropy;
+    sq_var *auxiliary = NULL, *outputs = sq__model_forward(fitting->model, fitting->tape, batch, &auxiliary);
+    const sq_loss_options options = { (float)train->label_smoothing, fitting->class_weights };
+    sq_var *asked = sq__batch_loss(fitting->tape, fitting->job->dataset->schema, outputs, batch, &options);
+    sq_var *total = auxiliary ? sq__add(fitting->tape, asked, auxiliary) : asked;
     SQ_TRY(sq__tape_status(fitting->tape, error));
-    *loss = entropy->value[0];
+    *loss = asked->value[0];
     if (!isfinite(total->value[0])) *loss = NAN;
     return sq__tape_backward(fitting->tape, total, NULL, error);
 }
@@ -74,8 +75,9 @@ sq_status sq__fit_step(sq_fitting *fitting, sq_error *error)
         return SQ_OK;
     }
     apply(fitting, norm);
-    state->loss_sum += loss * (double)batch->B;
-    state->loss_clients += (double)batch->B;
+    const sq_loss_sum reported = sq__reported_loss(fitting->job->dataset->schema, batch, loss);
+    state->loss_sum += reported.sum;
+    state->loss_weight += reported.weight;
     state->seconds += sq__clock() - begin;
     state->step++;
     state->batch++;

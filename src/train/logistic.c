@@ -11,7 +11,7 @@ enum { PARTS = 64 };   /* of the clients, shared out over threads */
 
 sq_status sq__logistic_create(sq_logistic *logistic, const sq_schema *schema, sq_error *error)
 {
-    *logistic = (sq_logistic){ .F = sq__aggregate_features(schema), .C = schema->class_count };
+    *logistic = (sq_logistic){ .F = sq__aggregate_features(schema), .C = sq__schema_outputs(schema) };
     const size_t F = (size_t)logistic->F, C = (size_t)logistic->C;
     logistic->mean = sq__alloc_array(F, sizeof(float));
     logistic->deviation = sq__alloc_array(F, sizeof(float));

@@ -1,7 +1,9 @@
-/* Multinomial logistic regression on aggregates of a client: the baseline that users ask for. Depends on data, io.
+/* Multinomial logistic regression on aggregates of a client, and ridge regression where a number is asked: the baseline that users ask
+ * for. Depends on data, io.
  *
  * Features of a client with n events (aggregate.h) are standardised with the training split's mean and deviation; logits = W x + b.
- * Fitted by L-BFGS in double: mean cross-entropy + strength/2 |W|^2, the strength chosen on the validation split. */
+ * Fitted by L-BFGS in double: mean cross-entropy (of numbers half the squared error) + strength/2 |W|^2, the strength chosen on the
+ * validation split. */
 #ifndef SQ_TRAIN_LOGISTIC_H
 #define SQ_TRAIN_LOGISTIC_H
 
@@ -10,7 +12,7 @@
 
 typedef struct sq_logistic {
     int64_t F;                         /* features */
-    int C;                             /* classes */
+    int C;                             /* classes; of a number 1 */
     float *mean, *deviation;           /* [F] */
     float *weight;                     /* [C, F] */
     float *bias;                       /* [C] */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "report/metric.h"
 
 double sq__softmax_row(const float *logits, int C, double *probabilities)
 {
@@ -115,12 +116,17 @@ static sq_quality measure(const scratch *s, const float *logits, const int32_t *
         hits += best == labels[i];
         s->confusion[labels[i] * C + best]++;
     }
-    return (sq_quality){ .accuracy = (double)hits / (double)n, .log_loss = loss / (double)n, .f1 = f1(s->confusion, C), .auc = auc(s, labels, n, C) };
+    sq_quality quality = sq__quality_unknown;
+    quality.accuracy = (double)hits / (double)n;
+    quality.log_loss = loss / (double)n;
+    quality.f1 = f1(s->confusion, C);
+    quality.auc = auc(s, labels, n, C);
+    return quality;
 }
 
 sq_status sq__metrics(const float *logits, const int32_t *labels, int64_t n, int C, sq_quality *quality, int64_t *confusion, sq_error *error)
 {
-    *quality = (sq_quality){ NAN, NAN, NAN, NAN };
+    *quality = sq__quality_unknown;
     if (confusion) memset(confusion, 0, (size_t)C * (size_t)C * sizeof *confusion);
     if (n == 0) return SQ_OK;
     sq_cut cut = { NULL, 0 };

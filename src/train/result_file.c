@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "io/file.h"
+#include "report/metric.h"
 #include "train/run_folder.h"
 #include "train/state.h"
 
@@ -13,22 +14,20 @@ static const char format_name[] = "subquad-result-1";
 /* The fields that stand in the file under their own name, by how they are written. */
 #define WHOLES(X) X(parameters) X(epochs) X(steps) X(best_epoch) X(train_peak_bytes) X(inference_peak_bytes) X(train_resident_bytes) X(class_count)
 #define NUMBERS(X) X(epoch_seconds) X(clients_per_second) X(tokens_per_second)
-#define QUALITIES(X) X(accuracy) X(auc) X(f1) X(log_loss)
 
 /* ---- writing ---- */
 
 static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
-static json_t *quality_json(const sq_quality *quality)
+static json_t *quality_json(sq_target_kind target, const sq_quality *quality)
 {
     json_t *object = json_object();
-#define PUT(name) json_object_set_new(object, #name, number(quality->name));
-    QUALITIES(PUT)
-#undef PUT
+    const sq_metric_row *metric;
+    for (int i = 0; (metric = sq__metric_of(target, i)); i++) json_object_set_new(object, metric->key, number(sq__metric_at(metric, quality)));
     return object;
 }
 
-static json_t *epoch_json(const sq_epoch *epoch)
+static json_t *epoch_json(sq_target_kind target, const sq_epoch *epoch)
 {
     json_t *object = json_object();
     json_object_set_new(object, "epoch", json_integer(epoch->epoch));
@@ -36,7 +35,7 @@ static json_t *epoch_json(const sq_epoch *epoch)
     json_object_set_new(object, "train_loss", number(epoch->train_loss));
     json_object_set_new(object, "validation_loss", number(epoch->validation_loss));
     json_object_set_new(object, "seconds", number(epoch->seconds));
-    json_object_set_new(object, "validation", quality_json(&epoch->validation));
+    json_object_set_new(object, "validation", quality_json(target, &epoch->validation));
     return object;
 }
 
@@ -48,8 +47,9 @@ static json_t *result_json(const sq_run_result *result, const char *description)
     json_object_set_new(object, "mechanism", json_string(result->mechanism));
     json_object_set_new(object, "seed", json_integer((json_int_t)result->seed));
     json_object_set_new(object, "diverged", json_boolean(result->diverged));
-    json_object_set_new(object, "test", quality_json(&result->test));
-    json_object_set_new(object, "validation", quality_json(&result->validation));
+    json_object_set_new(object, "target", json_integer(result->target));
+    json_object_set_new(object, "test", quality_json(result->target, &result->test));
+    json_object_set_new(object, "validation", quality_json(result->target, &result->validation));
 #define PUT(name) json_object_set_new(object, #name, json_integer((json_int_t)result->name));
     WHOLES(PUT)
 #undef PUT
@@ -57,7 +57,7 @@ static json_t *result_json(const sq_run_result *result, const char *description)
     NUMBERS(PUT)
 #undef PUT
     for (int i = 0; i < result->class_count * result->class_count; i++) json_array_append_new(confusion, json_integer(result->confusion[i]));
-    for (int i = 0; i < result->epoch_count; i++) json_array_append_new(curve, epoch_json(&result->curve[i]));
+    for (int i = 0; i < result->epoch_count; i++) json_array_append_new(curve, epoch_json(result->target, &result->curve[i]));
     json_object_set_new(object, "confusion", confusion);
     json_object_set_new(object, "curve", curve);
     json_object_set_new(object, "description", json_string(description));
@@ -79,12 +79,12 @@ sq_status sq__result_write(const char *path, const sq_run_result *result, const 
 
 static double number_of(json_t *value) { return json_is_number(value) ? json_number_value(value) : NAN; }
 
-static sq_quality quality_of(json_t *object)
+static sq_quality quality_of(sq_target_kind target, json_t *object)
 {
-    sq_quality quality;
-#define GET(name) quality.name = number_of(json_object_get(object, #name));
-    QUALITIES(GET)
-#undef GET
+    sq_quality quality = sq__quality_unknown;
+    const sq_metric_row *metric;
+    for (int i = 0; (metric = sq__metric_of(target, i)); i++)
+        *(double *)(void *)((char *)&quality + metric->offset) = number_of(json_object_get(object, metric->key));
     return quality;
 }
 
@@ -111,7 +111,7 @@ static sq_status arrays_of(json_t *object, const char *path, sq_run_result *resu
                                        .train_loss = number_of(json_object_get(epoch, "train_loss")),
                                        .validation_loss = number_of(json_object_get(epoch, "validation_loss")),
                                        .seconds = number_of(json_object_get(epoch, "seconds")),
-                                       .validation = quality_of(json_object_get(epoch, "validation")) };
+                                       .validation = quality_of(result->target, json_object_get(epoch, "validation")) };
     }
     return SQ_OK;
 }
@@ -125,8 +125,11 @@ static sq_status result_of(json_t *object, const char *path, const char *descrip
     snprintf(result->mechanism, sizeof result->mechanism, "%s", mechanism);
     result->seed = (uint64_t)json_integer_value(json_object_get(object, "seed"));
     result->diverged = json_is_true(json_object_get(object, "diverged"));
-    result->test = quality_of(json_object_get(object, "test"));
-    result->validation = quality_of(json_object_get(object, "validation"));
+    const json_int_t target = json_integer_value(json_object_get(object, "target"));   /* not there: of an older version, a class */
+    if (target < SQ_TARGET_CLASS || target > SQ_TARGET_EVENT_BITS) return damaged(path, error);
+    result->target = (sq_target_kind)target;
+    result->test = quality_of(result->target, json_object_get(object, "test"));
+    result->validation = quality_of(result->target, json_object_get(object, "validation"));
 #define GET(name) result->name = (__typeof__(result->name))json_integer_value(json_object_get(object, #name));
     WHOLES(GET)
 #undef GET

@@ -4,25 +4,44 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "io/file.h"
+#include "report/metric.h"
 #include "train/description.h"
 #include "train/fit.h"
-#include "train/metrics.h"
-#include "train/score.h"
 #include "train/scorer.h"
+#include "train/tally.h"
+
+static bool has_answer(const sq_dataset *data, int64_t example)
+{
+    switch (data->schema->target) {
+    case SQ_TARGET_CLASS: return data->label[example] >= 0 && data->label[example] < data->schema->class_count;
+    case SQ_TARGET_NUMBER: return isfinite(data->number[example]);
+    case SQ_TARGET_EVENT_CLASS:
+    case SQ_TARGET_EVENT_BITS: return true;   /* where nothing is asked, nothing is missing */
+    }
+    return false;
+}
+
+static sq_status check_classes(const sq_schema *schema, sq_error *error)
+{
+    const int C = schema->class_count, most = schema->target == SQ_TARGET_CLASS ? SQ_MAX_CLASSES : SQ_MAX_EVENT_CLASSES;
+    if (schema->target == SQ_TARGET_NUMBER || schema->target == SQ_TARGET_EVENT_BITS) return SQ_OK;
+    if (C < 2) return sq__fail(error, SQ_INVALID, "the target has %d class%s; expected two or more", C, C == 1 ? "" : "es");
+    return C <= most ? SQ_OK : sq__fail(error, SQ_INVALID, "the target has %d classes; expected %d at most", C, most);
+}
 
 static sq_status check(const sq_train_job *job, sq_error *error)
 {
     static const char *const names[SQ_SPLIT_COUNT] = { "training", "validation", "test" };
     const sq_dataset *data = job->dataset;
-    const int C = data->schema->class_count;
-    if (C < 2) return sq__fail(error, SQ_INVALID, "the target has %d class%s; expected two or more", C, C == 1 ? "" : "es");
-    if (C > SQ_MAX_CLASSES) return sq__fail(error, SQ_INVALID, "the target has %d classes; expected %d at most", C, SQ_MAX_CLASSES);
+    SQ_TRY(check_classes(data->schema, error));
+    SQ_TRY(sq__train_config_check(&job->train, data->schema->target, NULL, error));
+    if (strcmp(job->mechanism, sq__mechanism_logistic) == 0 && sq__schema_per_event(data->schema))
+        return sq__fail(error, SQ_UNSUPPORTED, "logistic is a model of a client's aggregates: it cannot answer for single events");
     if (data->split_size[SQ_SPLIT_TRAIN] == 0) return sq__fail(error, SQ_INVALID, "the training split has no clients");
     for (int split = 0; split < SQ_SPLIT_COUNT; split++)
-        for (int64_t i = 0; i < data->split_size[split]; i++) {
-            const int32_t label = data->label[data->split[split][i]];
-            if (label < 0 || label >= C) return sq__fail(error, SQ_INVALID, "client %.64s of the %s split has no label", data->id[data->split[split][i]], names[split]);
-        }
+        for (int64_t i = 0; i < data->split_size[split]; i++)
+            if (!has_answer(data, data->split[split][i]))
+                return sq__fail(error, SQ_INVALID, "client %.64s of the %s split has no label", data->id[data->split[split][i]], names[split]);
     return SQ_OK;
 }
 
@@ -30,13 +49,15 @@ static sq_status check(const sq_train_job *job, sq_error *error)
 enum { MOST_PASSES = 20 };
 static const double enough_seconds = 0.3;
 
-static sq_status measure(sq_fit *fit, sq_scorer *scorer, float *logits, double *least, sq_error *error)
+static sq_status measure(sq_fit *fit, sq_scorer *scorer, sq_tally *tally, double *least, sq_error *error)
 {
     const sq_dataset *data = fit->job->dataset;
+    const sq_score_sink sink = { sq__tally_take, tally };
     double spent = 0;
     for (int pass = 0; pass < MOST_PASSES && spent < enough_seconds; pass++) {
         double seconds;
-        SQ_TRY(sq__scorer_run(scorer, data, SQ_SPLIT_TEST, fit->job->stop, logits, &seconds, error));
+        sq__tally_begin(tally);
+        SQ_TRY(sq__scorer_run(scorer, data, SQ_SPLIT_TEST, fit->job->stop, &sink, &seconds, error));
         if (pass == 0 || seconds < *least) *least = seconds;
         spent += seconds;
     }
@@ -49,17 +70,15 @@ static sq_status test_scorer(sq_fit *fit, sq_scorer *scorer, sq_error *error)
     const int64_t n = data->split_size[SQ_SPLIT_TEST];
     sq_run_result *result = fit->result;
     double least = 0, tokens = 0;
-    int32_t *labels = NULL;
-    float *logits = sq__alloc_array((size_t)n * (size_t)data->schema->class_count, sizeof *logits);
-    sq_status status = logits ? sq__split_labels(data, SQ_SPLIT_TEST, &labels, error) : sq__no_memory(error);
-    if (status == SQ_OK) status = measure(fit, scorer, logits, &least, error);
+    sq_tally tally;
+    SQ_TRY(sq__tally_create(&tally, data, SQ_SPLIT_TEST, error));
+    sq_status status = measure(fit, scorer, &tally, &least, error);
     result->inference_peak_bytes = sq__fit_peak(fit);
-    if (status == SQ_OK) status = sq__metrics(logits, labels, n, data->schema->class_count, &result->test, result->confusion, error);
+    if (status == SQ_OK) status = sq__tally_quality(&tally, &result->test, result->confusion, &result->class_count, error);
     for (int64_t i = 0; i < n; i++) tokens += data->length[data->split[SQ_SPLIT_TEST][i]];
     result->clients_per_second = (double)n / least;
     result->tokens_per_second = tokens / least;
-    sq__free(labels);
-    sq__free(logits);
+    sq__tally_clear(&tally);
     return status;
 }
 
@@ -110,9 +129,10 @@ static sq_status run(sq_fit *fit, sq_error *error)
 
 sq_status sq__train_run(const sq_train_job *job, sq_run_result *result, sq_error *error)
 {
-    const sq_quality unknown = { NAN, NAN, NAN, NAN };
-    *result = (sq_run_result){ .seed = job->seed, .test = unknown, .validation = unknown, .epoch_seconds = NAN, .clients_per_second = NAN,
-                               .tokens_per_second = NAN, .class_count = job->dataset->schema->class_count };
+    const sq_schema *schema = job->dataset->schema;
+    const bool confused = schema->target == SQ_TARGET_CLASS || (schema->target == SQ_TARGET_EVENT_CLASS && schema->class_count <= SQ_MAX_CLASSES);
+    *result = (sq_run_result){ .seed = job->seed, .test = sq__quality_unknown, .validation = sq__quality_unknown, .epoch_seconds = NAN, .clients_per_second = NAN,
+                               .tokens_per_second = NAN, .target = schema->target, .class_count = confused ? schema->class_count : 0 };
     snprintf(result->mechanism, sizeof result->mechanism, "%s", job->mechanism);
     sq_fit fit = { .job = job, .threads = job->threads > 0 ? job->threads : sq__threads_available(), .folder = { .lock = -1 }, .begin = sq__clock(),
                    .progress = { .loss = NAN, .validation = NAN, .seconds_left = NAN }, .result = result };

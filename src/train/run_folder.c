@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "io/file.h"
+#include "report/metric.h"
 
 static const char lock_name[] = ".lock";
 
@@ -93,17 +94,21 @@ static void put_cell(FILE *stream, double value)
     else fputc(',', stream);
 }
 
-sq_status sq__write_metrics(const char *path, const sq_epoch *curve, int64_t count, sq_error *error)
+sq_status sq__write_metrics(const char *path, sq_target_kind target, const sq_epoch *curve, int64_t count, sq_error *error)
 {
     sq_output *output;
+    const sq_metric_row *metric;
     SQ_TRY(sq__output_open(&output, path, error));
     FILE *stream = sq__output_stream(output);
-    fputs("epoch,step,train_loss,validation_loss,accuracy,auc,f1,log_loss,seconds\n", stream);
+    fputs("epoch,step,train_loss,validation_loss", stream);
+    for (int i = 0; (metric = sq__metric_of(target, i)); i++) fprintf(stream, ",%s", metric->key);
+    fputs(",seconds\n", stream);
     for (int64_t e = 0; e < count; e++) {
-        const double cells[] = { curve[e].train_loss, curve[e].validation_loss, curve[e].validation.accuracy, curve[e].validation.auc,
-                                 curve[e].validation.f1, curve[e].validation.log_loss, curve[e].seconds };
         fprintf(stream, "%lld,%lld", (long long)curve[e].epoch, (long long)curve[e].step);
-        for (int c = 0; c < 7; c++) put_cell(stream, cells[c]);
+        put_cell(stream, curve[e].train_loss);
+        put_cell(stream, curve[e].validation_loss);
+        for (int i = 0; (metric = sq__metric_of(target, i)); i++) put_cell(stream, sq__metric_at(metric, &curve[e].validation));
+        put_cell(stream, curve[e].seconds);
         fputc('\n', stream);
     }
     return sq__output_commit(&output, error);

@@ -18,7 +18,7 @@ void sq__run_folder_close(sq_run_folder *folder);
 /* config.yaml and schema.json */
 sq_status sq__run_folder_describe(const sq_run_folder *folder, const char *config_yaml, const sq_schema *schema, sq_error *error);
 /* metrics.csv: one line per epoch */
-sq_status sq__write_metrics(const char *path, const sq_epoch *curve, int64_t count, sq_error *error);
+sq_status sq__write_metrics(const char *path, sq_target_kind target, const sq_epoch *curve, int64_t count, sq_error *error);
 
 /* result.json: the whole result, marked as finished. description as in a checkpoint. */
 sq_status sq__result_write(const char *path, const sq_run_result *result, const char *description, sq_error *error);

@@ -75,18 +75,27 @@ void sq__scorer_destroy(sq_scorer **scorer)
     *scorer = NULL;
 }
 
-sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split split, sq_stop_flag *stop, float *logits, double *seconds,
+static sq_status run_logistic(sq_scorer *scorer, const sq_dataset *dataset, sq_split split, sq_stop_flag *stop, const sq_score_sink *sink, double *seconds,
+                              sq_error *error)
+{
+    const int64_t n = dataset->split_size[split], K = scorer->logistic.C;
+    float *outputs = sq__alloc_array((size_t)n * (size_t)K, sizeof *outputs);
+    if (!outputs) return sq__no_memory(error);
+    const double begin = sq__clock();
+    const sq_status status = sq__logistic_score(&scorer->logistic, dataset, split, scorer->threads, stop, outputs, error);
+    if (seconds) *seconds = sq__clock() - begin;
+    for (int64_t i = 0; status == SQ_OK && sink && i < n; i++) sink->take(sink->user, i, dataset->split[split][i], outputs + i * K, 1);
+    sq__free(outputs);
+    return status;
+}
+
+sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split split, sq_stop_flag *stop, const sq_score_sink *sink, double *seconds,
                          sq_error *error)
 {
     sq__set_threads(scorer->threads);
-    if (scorer->model) {
-        const sq_score_input input = { dataset, split, scorer->description.batch, stop };
-        return sq__score_model(scorer->model, scorer->tape, &input, logits, seconds, error);
-    }
-    const double begin = sq__clock();
-    SQ_TRY(sq__logistic_score(&scorer->logistic, dataset, split, scorer->threads, stop, logits, error));
-    if (seconds) *seconds = sq__clock() - begin;
-    return SQ_OK;
+    if (!scorer->model) return run_logistic(scorer, dataset, split, stop, sink, seconds, error);
+    const sq_score_input input = { dataset, split, scorer->description.batch, stop };
+    return sq__score_model(scorer->model, scorer->tape, &input, sink, seconds, error);
 }
 
 /* ---- streams ---- */
@@ -108,13 +117,13 @@ uint64_t sq__scorer_fingerprint(const sq_scorer *scorer)
     return hash;
 }
 
-sq_status sq__scorer_stream(sq_scorer *scorer, const sq_batch *batch, sq_carry *carry, const float **logits, sq_error *error)
+sq_status sq__scorer_stream(sq_scorer *scorer, const sq_batch *batch, sq_carry *carry, const float **outputs, sq_error *error)
 {
     sq__set_threads(scorer->threads);
     sq__tape_reset(scorer->tape);
     sq__tape_mode(scorer->tape, false, 0, 0);
     const sq_var *out = sq__model_stream(scorer->model, scorer->tape, batch, carry);
     SQ_TRY(sq__tape_status(scorer->tape, error));
-    *logits = out->value;
+    *outputs = out->value;
     return SQ_OK;
 }

@@ -5,6 +5,7 @@
 #include "autograd/tape.h"
 #include "data/batch.h"
 #include "nn/carry.h"
+#include "train/score.h"
 
 typedef struct sq_scorer sq_scorer;
 
@@ -17,10 +18,10 @@ void sq__scorer_destroy(sq_scorer **scorer);   /* NULL allowed */
 /* What a client's stream carries, or NULL with the reason: then sq__scorer_stream cannot be called. */
 const sq_carry_layout *sq__scorer_layout(const sq_scorer *scorer, sq_error *error);
 uint64_t sq__scorer_fingerprint(const sq_scorer *scorer);   /* of the weights */
-/* *logits [B,T,classes] after each event, valid until the next call; the carry moves on. */
-sq_status sq__scorer_stream(sq_scorer *scorer, const sq_batch *batch, sq_carry *carry, const float **logits, sq_error *error);
-/* logits [split size, classes] in the order of dataset->split[split]; seconds (may be NULL): of the model alone. */
-sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split split, sq_stop_flag *stop, float *logits, double *seconds,
+/* *outputs [B,T,outputs] after each event, valid until the next call; the carry moves on. */
+sq_status sq__scorer_stream(sq_scorer *scorer, const sq_batch *batch, sq_carry *carry, const float **outputs, sq_error *error);
+/* As sq__score_model. */
+sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split split, sq_stop_flag *stop, const sq_score_sink *sink, double *seconds,
                          sq_error *error);
 
 #endif

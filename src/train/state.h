@@ -18,8 +18,8 @@
     X(peak_bytes)     /* most memory held above the data set */                                       \
     X(resident_bytes)
 #define SQ_STATE_NUMBERS(X)                                                                           \
-    X(loss_sum)       /* over the clients of this epoch so far */                                     \
-    X(loss_clients)                                                                                   \
+    X(loss_sum)       /* of this epoch so far */                                     \
+    X(loss_weight)                                                                                   \
     X(seconds)        /* of training in this epoch so far */                                          \
     X(best_score)
 

@@ -1,4 +1,4 @@
-/* Training one classifier: optimiser, schedule, early stopping, checkpoints, measurements. Depends on models, data. */
+/* Training one model: optimiser, schedule, early stopping, checkpoints, measurements. Depends on models, data. */
 #ifndef SQ_TRAIN_TRAIN_H
 #define SQ_TRAIN_TRAIN_H
 
@@ -14,7 +14,7 @@ typedef struct sq_train_config {
     double label_smoothing;
     int class_weights;                 /* "none", "balanced" */
     int64_t patience;                  /* epochs without improvement of `metric` before stopping; 0: never stop */
-    int metric;                        /* "auc", "accuracy", "f1", "log-loss" */
+    int metric;                        /* "auto", or one that the target has */
     int64_t redraw;                    /* steps between redraws of random features; 0: never */
     double checkpoint_seconds;         /* least time between checkpoints inside an epoch; one is always made at its end */
     int64_t checkpoint_steps;          /* also every so many steps; 0: by time alone */
@@ -22,6 +22,10 @@ typedef struct sq_train_config {
 } sq_train_config;
 
 extern const sq_field sq__train_fields[];
+
+const char *sq__train_metric(const sq_train_config *config, sq_target_kind target);   /* the name of the chosen metric, never "auto" */
+/* Do the settings suit what is asked? SQ_INVALID; *key (may be NULL) names the setting. */
+sq_status sq__train_config_check(const sq_train_config *config, sq_target_kind target, const char **key, sq_error *error);
 
 typedef struct sq_train_job {
     const sq_dataset *dataset;

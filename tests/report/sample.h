@@ -44,8 +44,8 @@ static void sample_run(sample *s, int model, int seed, int classes, sq_run_resul
     const char *name = s->models[model].row.mechanism;
     snprintf(run->mechanism, sizeof run->mechanism, "%s", name);
     run->seed = (uint64_t)seed + 1;
-    run->test = (sq_quality){ level - 0.05, level, level - 0.06, 0.9 - level / 2 };
-    run->validation = (sq_quality){ level - 0.04, level + 0.01, level - 0.05, 0.89 - level / 2 };
+    run->test = (sq_quality){ .accuracy = level - 0.05, .auc = level, .f1 = level - 0.06, .log_loss = 0.9 - level / 2 };
+    run->validation = (sq_quality){ .accuracy = level - 0.04, .auc = level + 0.01, .f1 = level - 0.05, .log_loss = 0.89 - level / 2 };
     run->parameters = 123456 + 1000 * model;
     run->epochs = run->epoch_count = SAMPLE_EPOCHS - (seed + model) % 4;
     run->best_epoch = run->epochs - 2;
@@ -63,7 +63,7 @@ static void sample_run(sample *s, int model, int seed, int classes, sq_run_resul
     for (int e = 0; e < run->epoch_count; e++) {
         const double learned = level * (1 - 0.4 * exp(-e / (2.0 + model % 3))) + 0.006 * sample_noise(model, seed, e + 2);
         curve[e] = (sq_epoch){ e + 1, (e + 1) * 88, 0.75 - 0.5 * learned - 0.004 * e, 0.78 - 0.5 * learned, run->epoch_seconds,
-                               { learned - 0.04, learned + 0.01, learned - 0.05, 0.8 - learned / 2 } };
+                               { .accuracy = learned - 0.04, .auc = learned + 0.01, .f1 = learned - 0.05, .log_loss = 0.8 - learned / 2 } };
     }
 }
 

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "report/files.h"
 #include "report/plots.h"
+#include "report/metric.h"
 #include "report/report.h"
 #include "report/sample.h"
 
@@ -146,7 +147,7 @@ static void nothing_finite_is_survived(void **state)
 {
     (void)state;
     sample *s = sample_make(3, 1, 2, 2);
-    const sq_quality none = { NAN, NAN, NAN, NAN };
+    const sq_quality none = sq__quality_unknown;
     for (int i = 0; i < 4; i++) {
         s->models[i].row.mean = s->models[i].row.deviation = none;
         s->models[i].row.diverged = 2;

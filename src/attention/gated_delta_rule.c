@@ -29,8 +29,8 @@ static int tensors(const void *config, const sq_problem *p, sq_attention_tensor 
 static sq_status tensor_init(const void *config, const sq_problem *p, int index, uint64_t seed, uint64_t draw, float *data)
 {
     (void)config;
-    if (index == 0) sq__gated_draw_rate(p, seed, draw, data);
-    else sq__gated_draw_bias(p, seed, draw, data);
+    if (index == 0) sq__gated_draw_rate(p->H, seed, draw, data);
+    else sq__gated_draw_bias(p->H, seed, draw, data);
     return SQ_OK;
 }
 

@@ -22,8 +22,8 @@ static int tensors(const void *config, const sq_problem *p, sq_attention_tensor 
 static sq_status tensor_init(const void *config, const sq_problem *p, int index, uint64_t seed, uint64_t draw, float *data)
 {
     (void)config;
-    if (index == 0) sq__gated_draw_rate(p, seed, draw, data);
-    else if (index == 1) sq__gated_draw_bias(p, seed, draw, data);
+    if (index == 0) sq__gated_draw_rate(p->H, seed, draw, data);
+    else if (index == 1) sq__gated_draw_bias(p->H, seed, draw, data);
     for (int64_t h = 0; index == 2 && h < p->H; h++) data[h] = 1;
     return SQ_OK;
 }

@@ -169,23 +169,6 @@ static void attention_forward(sq_tape *tape, sq_node *node)
     sq__pool_release(tape->pool, workspace);
 }
 
-/* The backward pass overwrites dq, dk, dv: fresh gradients are written directly, others through a buffer that is given afterwards. */
-typedef struct target { sq_buffer *buffer; float *data; } target;
-
-static bool aim(sq_tape *tape, sq_var *input, target *t)
-{
-    float beta;
-    *t = (target){ NULL, NULL };
-    if (!input) return true;
-    if (sq__wants(input) && !input->gradient) {
-        t->data = sq__gradient(tape, input, &beta);
-    } else {
-        t->buffer = sq__scratch(tape, (size_t)input->count * sizeof(float));
-        t->data = t->buffer ? sq__floats(t->buffer) : NULL;
-    }
-    return t->data != NULL;
-}
-
 /* Only the auxiliary output was used: the gradient of the first is zero. */
 static sq_buffer *zero_gradient(sq_tape *tape, const sq_var *out)
 {
@@ -202,11 +185,11 @@ static void attention_vjp(sq_tape *tape, sq_node *node)
     sq_buffer *zeros = node->outputs[0]->gradient ? NULL : zero_gradient(tape, node->outputs[0]);
     const float *dout = zeros ? sq__floats(zeros) : node->outputs[0]->gradient;
     float *data[MOST_INPUTS] = { 0 }, *dtensors[SQ_PLAN_TENSORS];
-    target targets[MOST_INPUTS] = { { 0 } };
+    sq_target targets[MOST_INPUTS] = { { 0 } };
     sq_view d[MOST_INPUTS];
     call c;
     for (int i = 0; i < first; i++) {
-        if (!aim(tape, node->inputs[i], &targets[i])) return;
+        if (!sq__aim(tape, node->inputs[i], &targets[i])) return;
         data[i] = targets[i].data;
     }
     for (int i = 0; i < a->tensor_count; i++) dtensors[i] = sq__gradient_added(tape, node->inputs[first + i]);
@@ -220,8 +203,7 @@ static void attention_vjp(sq_tape *tape, sq_node *node)
         .dauxiliary = node->output_count > 1 && node->outputs[1]->gradient ? node->outputs[1]->gradient[0] : 0 });
     sq__pool_release(tape->pool, workspace);
     sq__pool_release(tape->pool, zeros);
-    for (int i = 0; i < first; i++)
-        if (targets[i].buffer) sq__gradient_give(tape, node->inputs[i], targets[i].buffer);
+    for (int i = 0; i < first; i++) sq__hit(tape, node->inputs[i], &targets[i]);
 }
 
 const sq_op sq__op_attention = { "attention", ~0u, false, attention_shape, attention_forward, attention_vjp };

@@ -87,6 +87,26 @@ void sq__add_rows(float *out, const float *x, int64_t rows, int64_t columns, int
     sq__for_range(columns, 64, add_columns, &(row_sum){ out, x, rows, ld });
 }
 
+bool sq__aim(sq_tape *tape, sq_var *input, sq_target *t)
+{
+    float beta;
+    *t = (sq_target){ NULL, NULL };
+    if (!input) return true;
+    if (sq__wants(input) && !input->gradient) {
+        t->data = sq__gradient(tape, input, &beta);
+    } else {
+        t->buffer = sq__scratch(tape, (size_t)input->count * sizeof(float));
+        t->data = t->buffer ? sq__floats(t->buffer) : NULL;
+    }
+    return t->data != NULL;
+}
+
+void sq__hit(sq_tape *tape, sq_var *input, sq_target *t)
+{
+    if (t->buffer) sq__gradient_give(tape, input, t->buffer);
+    t->buffer = NULL;
+}
+
 typedef struct draws { sq_random random; uint8_t *keep; float p; } draws;
 
 static void draw_range(void *context, int64_t from, int64_t to)

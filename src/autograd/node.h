@@ -86,6 +86,10 @@ float *sq__gradient_added(sq_tape *tape, sq_var *input);
 void sq__gradient_pass(sq_tape *tape, sq_node *node, sq_var *input);
 /* A new buffer becomes (or is added to) the gradient of input; takes the reference. */
 void sq__gradient_give(sq_tape *tape, sq_var *input, sq_buffer *buffer);
+/* For what overwrites a gradient whole, also of inputs that want none: fresh memory, or a buffer that hit adds afterwards. false: failure. */
+typedef struct sq_target { sq_buffer *buffer; float *data; } sq_target;
+bool sq__aim(sq_tape *tape, sq_var *input, sq_target *target);
+void sq__hit(sq_tape *tape, sq_var *input, sq_target *target);
 
 static inline sq_variable *sq__behind(sq_var *var) { return (sq_variable *)var; }
 static inline float *sq__floats(const sq_buffer *buffer) { return sq__buffer_data(buffer); }

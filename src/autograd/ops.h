@@ -21,6 +21,7 @@
     X(gru)                                                                 /* recurrent.c */       \
     X(relative_attention) X(prepend_rows)                                  /* relative.c, prepend_rows.c */ \
     X(ntm)                                                                 /* ntm.c */             \
+    X(gated_scan) X(wkv) X(short_convolution)                              /* gated.c, wkv.c, short_convolution.c */ \
     X(cross_entropy) X(smoothed_divergence) X(regression)                  /* loss.c */
 
 #define SQ_OP_DECLARE(symbol) extern const sq_op sq__op_##symbol;

@@ -11,7 +11,13 @@
     X(perceiver)               \
     X(perceiver_io)            \
     X(luna)                    \
-    X(luna_causal)
+    X(luna_causal)             \
+    X(retnet)                  \
+    X(gla)                     \
+    X(deltanet)                \
+    X(gated_deltanet)          \
+    X(mamba_2)                 \
+    X(rwkv)
 
 #define DECLARE(symbol) extern const sq_backbone_kind sq__backbone_##symbol;
 SQ_BACKBONES(DECLARE)

@@ -26,17 +26,23 @@ sq_var *sq__linear_run_residual(const sq_linear *layer, sq_tape *tape, sq_var *x
 
 sq_var *sq__linear_run(const sq_linear *layer, sq_tape *tape, sq_var *x) { return sq__linear_run_residual(layer, tape, x, 0, NULL); }
 
-sq_status sq__norm_create(sq_norm *layer, sq_parameters *set, const char *prefix, int64_t width, float eps, sq_error *error)
+sq_status sq__rms_create(sq_norm *layer, sq_parameters *set, const char *prefix, int64_t width, float eps, sq_error *error)
 {
     *layer = (sq_norm){ set, -1, -1, eps };
-    SQ_TRY(sq__parameters_add(
+    return sq__parameters_add(
         set, &(sq_parameter_spec){ .prefix = prefix, .name = "weight", .rank = 1, .shape = { width }, .initial = SQ_INITIAL_ONE },
-        &layer->weight, error));
+        &layer->weight, error);
+}
+
+sq_status sq__norm_create(sq_norm *layer, sq_parameters *set, const char *prefix, int64_t width, float eps, sq_error *error)
+{
+    SQ_TRY(sq__rms_create(layer, set, prefix, width, eps, error));
     return sq__parameters_add(set, &(sq_parameter_spec){ .prefix = prefix, .name = "bias", .rank = 1, .shape = { width } }, &layer->bias, error);
 }
 
 sq_var *sq__norm_run(const sq_norm *layer, sq_tape *tape, sq_var *x)
 {
+    if (layer->bias < 0) return sq__rms_norm(tape, x, sq__parameters_var(layer->set, layer->weight, tape), layer->eps);
     return sq__layer_norm(tape, x, sq__parameters_var(layer->set, layer->weight, tape), sq__parameters_var(layer->set, layer->bias, tape),
                           layer->eps);
 }

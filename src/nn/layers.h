@@ -14,6 +14,7 @@ sq_var *sq__linear_run_residual(const sq_linear *layer, sq_tape *tape, sq_var *x
 /* PREFIX.weight (ones), PREFIX.bias (zeros) */
 typedef struct sq_norm { sq_parameters *set; int weight, bias; float eps; } sq_norm;
 sq_status sq__norm_create(sq_norm *layer, sq_parameters *set, const char *prefix, int64_t width, float eps, sq_error *error);
+sq_status sq__rms_create(sq_norm *layer, sq_parameters *set, const char *prefix, int64_t width, float eps, sq_error *error);   /* root of the mean square; no bias */
 sq_var *sq__norm_run(const sq_norm *layer, sq_tape *tape, sq_var *x);
 
 /* PREFIX.weight [words, width], normal of standard deviation 1/sqrt(width) */

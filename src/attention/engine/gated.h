@@ -62,12 +62,14 @@ typedef struct sq_gated_gradients {
     sq_view dout;
     sq_gated_rows dq, dk, dv, dgate, dstrength;   /* overwritten; heads as the operands'. data NULL: not wanted */
     float *drate, *dbias, *dskip;      /* [H], ADDED to */
+    const float *dafter;               /* [B,H,D,M] gradient of the state left; NULL: none */
+    float *dbefore;                    /* [B,H,D,M] of the state begun from, overwritten; NULL: not wanted */
 } sq_gated_gradients;
 
 size_t sq__gated_saved_bytes(const sq_gated *gated);                       /* these three read sizes, rule and threads alone */
 size_t sq__gated_workspace_bytes(const sq_gated *gated, sq_pass pass);
 double sq__gated_flops(const sq_gated *gated, sq_pass pass);
 void sq__gated_forward(const sq_gated *gated);
-void sq__gated_backward(const sq_gated *gated, const sq_gated_gradients *gradients);   /* the state before has no gradient */
+void sq__gated_backward(const sq_gated *gated, const sq_gated_gradients *gradients);
 
 #endif

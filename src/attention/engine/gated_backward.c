@@ -15,7 +15,7 @@ typedef struct backward {
     const sq_gated_gradients *to;
     int64_t chunks, state, group;      /* heads of a group share operands */
     sq_gated_kept kept;
-    float *after;                      /* [B,H,chunks + 1,D,M] R of each chunk, from the second on */
+    float *after;                      /* [B,H,chunks + 1,D,M] gradients of the states before each chunk, and at last */
     float *dw;                         /* [B,H,N,M]; with delta rule */
     float *totals;
     double *sums;                      /* [B,H,chunks,SUMS] */
@@ -116,6 +116,20 @@ static void read_state(scratch *s, float *dS)
 
 /* ---- gradients of states ---- */
 
+/* R of the last chunk. */
+static float *begin(const backward *w, int64_t head)
+{
+    float *R = state_at(w, w->after, head, w->chunks);
+    if (w->to->dafter) memcpy(R, w->to->dafter + head * w->state, (size_t)w->state * sizeof *R);
+    else memset(R, 0, (size_t)w->state * sizeof *R);
+    return R;
+}
+
+static void end(const backward *w, int64_t head, const float *first)
+{
+    if (w->to->dbefore) memcpy(w->to->dbefore + head * w->state, first, (size_t)w->state * sizeof *first);
+}
+
 static void read_item(void *context, int64_t item, int thread)
 {
     const backward *w = context;
@@ -140,11 +154,11 @@ static void scan_head(void *context, int64_t head, int thread)
     const backward *w = context;
     const sq_gated *g = w->all;
     const unsigned mode = sq__subnormals_off();
-    float *R = state_at(w, w->after, head, w->chunks);
+    float *R = begin(w, head);
     (void)thread;
-    memset(R, 0, (size_t)w->state * sizeof *R);
-    for (int64_t i = w->chunks - 1; i > 0; i--, R -= w->state)
+    for (int64_t i = w->chunks - 1; i >= 0; i--, R -= w->state)
         sq__gated_decay_state(g->kernels, &g->rule, sq__gated_width(&g->rule), w->totals + (head * w->chunks + i) * sq__gated_decays(g), R, R - w->state);
+    end(w, head, R);
     sq__subnormals_restore(mode);
 }
 
@@ -177,13 +191,13 @@ static void follow_head(void *context, int64_t head, int thread)
 {
     const backward *w = context;
     const unsigned mode = sq__subnormals_off();
-    float *R = state_at(w, w->after, head, w->chunks);
+    float *R = begin(w, head);
     scratch s = scratch_of(w, thread);
-    memset(R, 0, (size_t)w->state * sizeof *R);
     for (int64_t i = w->chunks - 1; i >= 0; i--, R -= w->state) {
         sq__gated_open(&s.chunk, head / w->all->H, head % w->all->H, i);
         follow_chunk(w, &s, R, R - w->state);
     }
+    end(w, head, R);
     sq__subnormals_restore(mode);
 }
 

@@ -89,16 +89,16 @@ void sq__gated_heads_step(const sq_gated_mechanism *mechanism, const sq_run *run
     sq__gated_forward(&g);
 }
 
-void sq__gated_draw_rate(const sq_problem *p, uint64_t seed, uint64_t draw, float *rate)
+void sq__gated_draw_rate(int64_t heads, uint64_t seed, uint64_t draw, float *rate)
 {
     const sq_random uniform = sq__random_stream(seed, "gated.rate", draw);
-    sq__random_uniform_fill(&uniform, rate, p->H, 1, 16);
-    for (int64_t h = 0; h < p->H; h++) rate[h] = logf(rate[h]);
+    sq__random_uniform_fill(&uniform, rate, heads, 1, 16);
+    for (int64_t h = 0; h < heads; h++) rate[h] = logf(rate[h]);
 }
 
-void sq__gated_draw_bias(const sq_problem *p, uint64_t seed, uint64_t draw, float *bias)
+void sq__gated_draw_bias(int64_t heads, uint64_t seed, uint64_t draw, float *bias)
 {
     const sq_random uniform = sq__random_stream(seed, "gated.bias", draw);
-    sq__random_uniform_fill(&uniform, bias, p->H, logf(1e-3f), logf(1e-1f));
-    for (int64_t h = 0; h < p->H; h++) bias[h] = logf(expm1f(expf(bias[h])));   /* softplus of it is what was drawn */
+    sq__random_uniform_fill(&uniform, bias, heads, logf(1e-3f), logf(1e-1f));
+    for (int64_t h = 0; h < heads; h++) bias[h] = logf(expm1f(expf(bias[h])));   /* softplus of it is what was drawn */
 }

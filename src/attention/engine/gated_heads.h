@@ -24,8 +24,8 @@ void sq__gated_heads_state_reset(const sq_problem *problem, void *state);
 void sq__gated_heads_step(const sq_gated_mechanism *mechanism, const sq_run *run, void *state);
 
 /* Initial values of rate and bias of a softplus gate (arXiv:2405.21060, 2412.06464): exp(rate) uniform in [1, 16], softplus(bias) from 1e-3 to
- * 1e-1, its logarithm uniform. Each head draws by its own number. */
-void sq__gated_draw_rate(const sq_problem *problem, uint64_t seed, uint64_t draw, float *rate);
-void sq__gated_draw_bias(const sq_problem *problem, uint64_t seed, uint64_t draw, float *bias);
+ * 1e-1, its logarithm uniform. */
+void sq__gated_draw_rate(int64_t heads, uint64_t seed, uint64_t draw, float *rate);
+void sq__gated_draw_bias(int64_t heads, uint64_t seed, uint64_t draw, float *bias);
 
 #endif

@@ -1,8 +1,8 @@
 /* ProbSparse attention of Informer (arXiv:2012.07436): exact rows for the queries whose attention seems least even, the mean for the rest.
  *   M_i = max_t s_it - mean_t s_it,  s_it = scale q_i . k_{r(i,t)} over U keys r drawn for each query
  *   out_i = softmax_j(scale q_i . k_j) v_j  for the u queries of the largest M_i, else mean_j v_j
- * q [T,D]; k [N,D]; v [N,M]; U = factor ceil(ln N), u = factor ceil(ln T). O(T U D + u N (D + M)) time, O(u N) bytes of working memory;
- * saves u numbers and the u queries of each head.
+ * q [T,D]; k [N,D]; v [N,M]; U = factor ceil(ln N), u = factor ceil(ln T). O(T U D + u N (D + M)) time, O(N D) working memory for each
+ * thread (pseudo_causal: and u N bytes); saves u numbers and the u queries of each head.
  *
  * The keys are drawn with repetition, the same for all heads and entries, from (seed, step), or once into the tensor `samples` (resample).
  * Lengths count as if each entry stood alone; a masked key that was drawn does not count, a query without any other gets no exact row.
@@ -75,7 +75,7 @@ typedef struct space {
     float *q, *out, *dq, *dout;        /* of the exact queries */
     double *sum;                       /* [M] */
     uint8_t *past;                     /* [u,N] */
-    void *dense;
+    void *dense, *choice;
 } space;
 
 static void cut_saved(space *s, sq_cut *piece, const probsparse_config *config, const sq_problem *p)
@@ -99,6 +99,7 @@ static void cut(space *s, sq_cut *piece, const probsparse_config *config, const 
     s->sum = sq__cut(piece, (size_t)p->M * sizeof(double));
     s->past = sq__cut(piece, config->pseudo_causal ? (size_t)(u * p->N) : 0);
     s->dense = sq__cut(piece, sq__dense_workspace(u, p->N, p->D, p->M, pass));
+    s->choice = sq__cut(piece, back ? 0 : sq__probsparse_workspace(p->T, p->N, p->D, count_of(config, config->samples, p->N)));
 }
 
 static size_t saved_bytes(const probsparse_config *config, const sq_problem *p)
@@ -166,7 +167,7 @@ static void choose(const sq_run *run, const sq_head *head, space *s)
         m.rows = p->max_length;
         m.columns = count_of(config, config->samples, p->max_length);
     }
-    sq__probsparse_measure(&m, run->kernels, s->measure);
+    sq__probsparse_measure(&m, run->kernels, s->measure, s->choice);
     sq_largest largest = { head->T > 0 ? count_of(config, config->queries, head->T) : 0, 0, s->value, s->chosen };
     sq__largest_offer(&largest, s->measure, head->T, 0);
     sq__largest_sort(&largest);
@@ -209,7 +210,9 @@ static void forward_rest(const sq_run *run, const sq_head *head, const space *s)
             count++;
         }
         const double factor = rest_factor(config, count);
-        for (int64_t m = 0; m < M; m++) head->out[i * head->out_row + m] = (float)(factor * s->sum[m]);
+        float *row = head->out + i * head->out_row;
+        if (i > 0 && !config->pseudo_causal) memcpy(row, head->out, (size_t)M * sizeof *row);
+        else for (int64_t m = 0; m < M; m++) row[m] = (float)(factor * s->sum[m]);
     }
 }
 

@@ -19,7 +19,9 @@ typedef struct sq_probsparse_measure {
     int64_t rows, columns;
 } sq_probsparse_measure;
 
+/* For every problem up to these sizes. Aligned to 64 bytes. */
+size_t sq__probsparse_workspace(int64_t T, int64_t N, int64_t D, int64_t samples);
 /* measure [T]: -inf where no key that was drawn is visible. */
-void sq__probsparse_measure(const sq_probsparse_measure *m, const sq_kernels *kernels, float *measure);
+void sq__probsparse_measure(const sq_probsparse_measure *m, const sq_kernels *kernels, float *measure, void *workspace);
 
 #endif

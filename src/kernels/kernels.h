@@ -43,6 +43,8 @@ static inline void sq__block_run(const sq_block *block, const float *a, const fl
 typedef struct sq_kernels {
     const char *isa;
     float (*dot)(const float *x, const float *y, int64_t n);
+    /* y[i] = x . from[rows[i]], rows of n floats, row apart: many products at once, wherever the rows lie */
+    void (*dot_rows)(float *y, const float *x, const float *from, int64_t row, const int32_t *rows, int64_t count, int64_t n);
     void (*axpy)(float *y, float a, const float *x, int64_t n);                 /* y += a x */
     void (*scale)(float *x, float a, int64_t n);
     void (*scale_columns)(float *x, const float *factor, int64_t rows, int64_t columns); /* x[r,c] *= factor[c], contiguous */

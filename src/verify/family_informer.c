@@ -32,6 +32,7 @@ static void check_choice(sq_golden *golden, const sampled *s, const rows *q, con
     const sq_st_tensor *chosen = sq__golden_tensor(golden, "top_index_sorted", SQ_SHAPE(s->B, s->H, SQ_ANY));
     const int32_t *theirs = chosen ? sq__golden_ints(golden, "top_index_sorted", SQ_SHAPE(s->B, s->H, SQ_ANY)) : NULL;
     float *measure = sq__golden_room(golden, s->B * s->H * s->T), *value = chosen ? sq__golden_room(golden, chosen->shape[2]) : NULL;
+    void *workspace = sq__golden_memory(golden, (int64_t)sq__probsparse_workspace(s->T, s->N, s->D, s->samples), 1);
     int32_t *ours = chosen ? sq__golden_memory(golden, chosen->shape[2], sizeof *ours) : NULL;
     for (int64_t head = 0; sq__golden_going(golden) && head < s->B * s->H; head++) {
         const sq_probsparse_measure m = {
@@ -40,7 +41,7 @@ static void check_choice(sq_golden *golden, const sampled *s, const rows *q, con
             .q_row = q->row, .k_row = k->row, .table = s->table, .rows = s->N, .columns = s->samples,
         };
         sq_largest largest = { chosen->shape[2], 0, value, ours };
-        sq__probsparse_measure(&m, sq__kernels(), measure + head * s->T);
+        sq__probsparse_measure(&m, sq__kernels(), measure + head * s->T, workspace);
         sq__largest_offer(&largest, measure + head * s->T, s->T, 0);
         sq__largest_sort(&largest);
         for (int64_t i = 0; i < chosen->shape[2]; i++)

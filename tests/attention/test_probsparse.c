@@ -1,4 +1,6 @@
 /* ProbSparse attention where it is exact, what its other rows hold, and which rows it takes. */
+#include "attention/probsparse.h"
+#include "base/memory.h"
 #include "reference/trial.h"
 #include "support/check.h"
 
@@ -92,11 +94,44 @@ static void test_a_table_of_samples_is_kept_only_where_asked(void **state)
     trial_close(&t);
 }
 
+/* Longer than a block of keys and than a tile of queries: still each query's own draws, the hidden ones aside. */
+static void test_measure_of_long_sequences(void **state)
+{
+    enum { T = 3000, N = 40000, D = 5, SAMPLES = 200 };
+    float *q = malloc(T * D * sizeof *q), *k = malloc(N * D * sizeof *k), *measure = malloc(T * sizeof *measure);
+    uint8_t *keep = malloc(N);
+    const sq_random random = sq__random_stream(8, "keys", 0);
+    (void)state;
+    sq__random_normal_fill(&random, q, T * D, 1);
+    sq__random_normal_fill(&random, k, N * D, 1);
+    for (int64_t j = 0; j < N; j++) keep[j] = j % 3 != 1;
+    const sq_probsparse_measure m = { .T = T, .N = N, .D = D, .samples = SAMPLES, .scale = 0.5f, .q = q, .k = k, .q_row = D, .k_row = D, .key_keep = keep, .random = random };
+    void *workspace = sq__alloc(sq__probsparse_workspace(T, N, D, SAMPLES));
+    sq__probsparse_measure(&m, sq__kernels(), measure, workspace);
+    for (int64_t i = 0; i < T; i++) {
+        double most = -INFINITY, sum = 0, seen = 0;
+        for (int64_t index = i * SAMPLES; index < (i + 1) * SAMPLES; index++) {
+            const uint64_t pair = sq__random_u64(&random, (uint64_t)index / 2);
+            const int64_t j = (int64_t)(((index % 2 ? pair >> 32 : pair & 0xffffffffu) * N) >> 32);
+            double score = 0;
+            for (int64_t d = 0; d < D; d++) score += 0.5 * q[i * D + d] * k[j * D + d];
+            if (!keep[j]) continue;
+            most = fmax(most, score);
+            sum += score;
+            seen++;
+        }
+        assert_close(measure[i], most - sum / seen, 1e-5);
+    }
+    sq__free(workspace);
+    free(q), free(k), free(measure), free(keep);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_queries_are_exact_attention), cmocka_unit_test(test_even_queries_lose_nothing),
         cmocka_unit_test(test_error_falls_with_queries), cmocka_unit_test(test_a_table_of_samples_is_kept_only_where_asked),
+        cmocka_unit_test(test_measure_of_long_sequences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,34 @@ static void sums(void **state)
     })
 }
 
+/* Any number of rows, in any order, some twice. */
+static void sums_of_rows(void **state)
+{
+    enum { ROWS = 11 };
+    static float rows[ROWS * (MOST + 3)], sums_at[ROWS + 1];
+    static const int32_t order[ROWS] = { 7, 0, 7, 10, 3, 1, 2, 9, 4, 8, 5 };
+    (void)state;
+    FOR_EACH(kernels, n, {
+        const int64_t apart = n + 3;
+        const sq_random stream = sq__random_stream(5, "rows", 0);
+        sq__random_normal_fill(&stream, rows, ROWS * apart, 1);
+        for (int64_t count = 0; count <= ROWS; count++) {
+            sums_at[count] = -1;
+            kernels->dot_rows(sums_at, x, rows, apart, order, count, n);
+            for (int64_t r = 0; r < count; r++) {
+                double dot = 0;
+                double size = 0;
+                for (int64_t i = 0; i < n; i++) {
+                    dot += (double)x[i] * rows[order[r] * apart + i];
+                    size += fabs((double)x[i] * rows[order[r] * apart + i]);
+                }
+                assert_close(sums_at[r], dot, 8 * u * size);
+            }
+            assert_true(sums_at[count] == -1);
+        }
+    })
+}
+
 static void updates(void **state)
 {
     (void)state;
@@ -171,7 +199,7 @@ static void reference_is_always_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_is_always_there), cmocka_unit_test(sums), cmocka_unit_test(updates), cmocka_unit_test(exponential_accuracy),
+        cmocka_unit_test(reference_is_always_there), cmocka_unit_test(sums), cmocka_unit_test(sums_of_rows), cmocka_unit_test(updates), cmocka_unit_test(exponential_accuracy),
         cmocka_unit_test(exponential_edges), cmocka_unit_test(exponential_sums), cmocka_unit_test(transposes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,16 @@ static inline vec times_power(vec p, vec n) { return _mm512_scalef_ps(p, n); }
 static inline vec fraction(vec t) { return _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 static inline vec times_power_floor(vec p, vec t) { return _mm512_scalef_ps(p, t); }
 static inline float sum_lanes(vec a) { return _mm512_reduce_add_ps(a); }
+static inline void store_four_sums(float *y, const vec *s)   /* y[i] = sum of s[i]'s lanes */
+{
+    __m128 quarter[4];
+    for (int i = 0; i < 4; i++) {
+        const __m512 half = _mm512_add_ps(s[i], _mm512_shuffle_f32x4(s[i], s[i], 0x4e));
+        quarter[i] = _mm512_castps512_ps128(_mm512_add_ps(half, _mm512_shuffle_f32x4(half, half, 0xb1)));
+    }
+    _MM_TRANSPOSE4_PS(quarter[0], quarter[1], quarter[2], quarter[3]);
+    _mm_storeu_ps(y, _mm_add_ps(_mm_add_ps(quarter[0], quarter[1]), _mm_add_ps(quarter[2], quarter[3])));
+}
 static inline float max_lanes(vec a) { return _mm512_reduce_max_ps(a); }
 
 /* Transposes a LANES x LANES block: pairs, quadruples, then 128-bit quarters twice. */

@@ -21,6 +21,11 @@ static float dot(const float *x, const float *y, int64_t n)
     return add_lanes(lane);
 }
 
+static void dot_rows(float *y, const float *x, const float *from, int64_t row, const int32_t *rows, int64_t count, int64_t n)
+{
+    for (int64_t i = 0; i < count; i++) y[i] = dot(x, from + rows[i] * row, n);
+}
+
 static void axpy(float *y, float a, const float *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
@@ -79,6 +84,7 @@ static void transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64_
 void sq__vector_ref(sq_kernels *table)
 {
     table->dot = dot;
+    table->dot_rows = dot_rows;
     table->axpy = axpy;
     table->scale = scale;
     table->scale_columns = scale_columns;

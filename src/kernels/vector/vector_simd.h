@@ -14,6 +14,33 @@ static float dot(const float *x, const float *y, int64_t n)
     return sum_lanes(add(add(s[0], s[1]), add(s[2], s[3])));
 }
 
+/* Four rows at a time, so that their loads wait for memory together. */
+static void dot_rows(float *y, const float *x, const float *from, int64_t row, const int32_t *rows, int64_t count, int64_t n)
+{
+    int64_t at = 0;
+    for (; at + 4 <= count; at += 4) {
+        const float *const a = from + rows[at] * row, *const b = from + rows[at + 1] * row, *const c = from + rows[at + 2] * row, *const d = from + rows[at + 3] * row;
+        vec s[4] = { all(0), all(0), all(0), all(0) };
+        int64_t i = 0;
+        for (; i + LANES <= n; i += LANES) {
+            const vec part = load(x + i);
+            s[0] = fma_add(part, load(a + i), s[0]);
+            s[1] = fma_add(part, load(b + i), s[1]);
+            s[2] = fma_add(part, load(c + i), s[2]);
+            s[3] = fma_add(part, load(d + i), s[3]);
+        }
+        if (i < n) {
+            const vec part = load_part(x + i, n - i);
+            s[0] = fma_add(part, load_part(a + i, n - i), s[0]);
+            s[1] = fma_add(part, load_part(b + i, n - i), s[1]);
+            s[2] = fma_add(part, load_part(c + i, n - i), s[2]);
+            s[3] = fma_add(part, load_part(d + i, n - i), s[3]);
+        }
+        store_four_sums(y + at, s);
+    }
+    for (; at < count; at++) y[at] = dot(x, from + rows[at] * row, n);
+}
+
 static void axpy(float *y, float a, const float *x, int64_t n)
 {
     int64_t i = 0;
@@ -113,6 +140,7 @@ static void transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64_
 void SIMD_NAME(sq__vector)(sq_kernels *table)
 {
     table->dot = dot;
+    table->dot_rows = dot_rows;
     table->axpy = axpy;
     table->scale = scale;
     table->scale_columns = scale_columns;

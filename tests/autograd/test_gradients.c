@@ -83,6 +83,7 @@ static const int32_t padded_targets[5] = { 1, 0, 3, 5, 2 };
 static const int32_t targets[5] = { 2, -100, 0, 5, 2 };
 static const float class_weights[6] = { 0.5f, 2, 1, 1, 0.25f, 3 };
 static const float chances[6] = { 0, 1, 0.5f, 1, 0, 1 };
+static const float some_chances[6] = { 0, NAN, 1, 1, NAN, 0 };
 static const float aims[6] = { 0.5f, -1, 0.25f, 1, 0, 0.75f };
 
 BUILD(entropy_mean, sq__cross_entropy(tape, in[0], targets, &(sq_cross_entropy){ .label_smoothing = 0.1f, .ignore = -100 }))
@@ -95,6 +96,7 @@ BUILD(l1, sq__regression(tape, in[0], aims, SQ_L1, 0, true))
 BUILD(smooth_l1, sq__regression(tape, in[0], aims, SQ_SMOOTH_L1, 0.6f, false))
 BUILD(huber, sq__regression(tape, in[0], aims, SQ_HUBER, 0.6f, false))
 BUILD(bce, sq__regression(tape, in[0], chances, SQ_BCE_WITH_LOGITS, 0, false))
+BUILD(bce_some, sq__regression(tape, in[0], some_chances, SQ_BCE_WITH_LOGITS, 0, false))
 
 #define S(...) { __VA_ARGS__ }
 #define IN(axes, size) { .rank = axes, .shape = size }
@@ -168,6 +170,7 @@ static const gradient_case cases[] = {
     { CASE("rotary, gradient added", 1, S(IN(3, S(3, 4, 12))), rotary_twice_used) },
     { CASE("huber", 1, S(RANGE(2, S(2, 3), 2, 4)), huber) },
     { CASE("binary cross entropy", 1, S(RANGE(2, S(2, 3), -3, 3)), bce) },
+    { CASE("binary cross entropy of what is asked", 1, S(RANGE(2, S(2, 3), -3, 3)), bce_some) },
 };
 
 static double worst;

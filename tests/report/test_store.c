@@ -124,6 +124,29 @@ static void another_layout_is_refused(void **state)
     assert_non_null(strstr(error.message, "results of layout 99"));
 }
 
+/* A database of the first layout gets the columns of the metrics that came later, and keeps what it holds. */
+static void the_first_layout_is_extended(void **state)
+{
+    (void)state;
+    sq_store *store;
+    sq_error error;
+    sqlite3 *database;
+    assert_int_equal(sqlite3_open(in_folder("runs.db"), &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database,
+        "PRAGMA application_id = 1398096465; PRAGMA user_version = 1;"
+        "CREATE TABLE runs(mechanism TEXT, seed INTEGER, test_auc REAL, PRIMARY KEY(mechanism, seed)); INSERT INTO runs VALUES('gru', 1, 0.75);"
+        "CREATE TABLE epochs(mechanism TEXT, seed INTEGER, epoch INTEGER, PRIMARY KEY(mechanism, seed, epoch));", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(sq__store_open(&store, in_folder("runs.db"), &error), SQ_OK);
+        sq__store_close(&store);
+    }
+    assert_int_equal(sqlite3_open(in_folder("runs.db"), &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database, "SELECT test_auc, test_mse, validation_bit_errors FROM runs; SELECT validation_perplexity, validation_exact FROM epochs",
+                                  NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_test_folder, remove_test_folder)
@@ -132,6 +155,7 @@ int main(void)
         IN_FOLDER(refusals_come_and_go),
         IN_FOLDER(other_files_are_left_alone),
         IN_FOLDER(another_layout_is_refused),
+        IN_FOLDER(the_first_layout_is_extended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* attention: any mechanism by its plan, on views into what projections gave: no copies. */
+#include "autograd/nested.h"
 #include "autograd/ops.h"
 
 #include "attention/kind.h"
@@ -124,14 +125,15 @@ static void fill_call(const sq_tape *tape, const sq_node *node, call *c)
     };
 }
 
-/* Tensors that follow the data while training: their next values, put in their places once the pass has read the present ones. */
+/* Tensors that follow the data while training: their next values, put in their places once the pass has read the present ones. A pass
+ * that is run again reads what it read the first time, and moves nothing. */
 typedef struct moving { sq_buffer *buffer[SQ_PLAN_TENSORS]; float *next[SQ_PLAN_TENSORS]; } moving;
 
 static bool make_room(sq_tape *tape, const sq_node *node, moving *m)
 {
     const attributes *a = node->attributes;
     *m = (moving){ .next = { NULL } };
-    for (int i = 0; tape->training && i < a->tensor_count; i++) {
+    for (int i = 0; tape->training && !tape->replaying && i < a->tensor_count; i++) {
         if (!sq_attention_moves(a->plan, i)) continue;
         m->buffer[i] = sq__scratch(tape, (size_t)node->inputs[first_tensor(a) + i]->count * sizeof(float));
         if (!m->buffer[i]) return false;
@@ -146,6 +148,7 @@ static void move(sq_tape *tape, const sq_node *node, const moving *m)
     for (int i = 0; i < a->tensor_count; i++) {
         const sq_var *tensor = node->inputs[first_tensor(a) + i];
         if (!m->buffer[i]) continue;
+        if (tape->rehearsing) sq__former_keep(tape, node, i, tensor);
         memcpy(tensor->value, m->next[i], (size_t)tensor->count * sizeof(float));
         sq__pool_release(tape->pool, m->buffer[i]);
     }
@@ -160,10 +163,14 @@ static void attention_forward(sq_tape *tape, sq_node *node)
     sq_buffer *workspace = sq__scratch(tape, sq_attention_workspace_bytes(a->plan, SQ_FORWARD));
     if (!workspace || !make_room(tape, node, &m)) return;
     fill_call(tape, node, &c);
+    for (int i = 0; tape->replaying && i < a->tensor_count; i++) {
+        float *former = sq__former_find(tape, node, i);
+        if (former) c.tensors[i] = former;
+    }
     c.call.moved = m.next;
     if (c.call.auxiliary) *c.call.auxiliary = 0;
     c.call.workspace = sq__buffer_data(workspace);
-    if (tape->observer) tape->observer(tape->observer_context, a->plan, &c.call);
+    if (tape->observer && !tape->replaying) tape->observer(tape->observer_context, a->plan, &c.call);
     sq_attention_forward(a->plan, &c.call);
     move(tape, node, &m);
     sq__pool_release(tape->pool, workspace);
@@ -206,7 +213,7 @@ static void attention_vjp(sq_tape *tape, sq_node *node)
     for (int i = 0; i < first; i++) sq__hit(tape, node->inputs[i], &targets[i]);
 }
 
-const sq_op sq__op_attention = { "attention", ~0u, false, attention_shape, attention_forward, attention_vjp };
+const sq_op sq__op_attention = { "attention", SQ_READS_INPUTS | SQ_READS_OUTPUT, false, attention_shape, attention_forward, attention_vjp };
 
 void sq__tape_observe(sq_tape *tape, sq_attention_observer observer, void *context)
 {

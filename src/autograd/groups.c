@@ -4,7 +4,7 @@ enum { MOST_GROUPS = 16, LEAST_BLOCKS = 4, MOST_PARTIAL = 1 << 23 };   /* MOST_P
 
 typedef struct groups {
     const sq_row_work *work;
-    int64_t blocks, count, partial;    /* groups; floats of one group's partial sums */
+    int64_t block, blocks, count, partial;   /* rows of a block; blocks; groups; floats of one group's partial sums */
     float *partials, *scratch;
 } groups;
 
@@ -21,7 +21,7 @@ static void run_group(void *context, int64_t group, int thread)
         at += work->lengths[i];
     }
     for (int64_t block = g->blocks * group / g->count; block < g->blocks * (group + 1) / g->count; block++)
-        work->run(work->context, block * SQ_ROWS, sq__least(work->rows, (block + 1) * SQ_ROWS), sums,
+        work->run(work->context, block * g->block, sq__least(work->rows, (block + 1) * g->block), sums,
                   g->scratch ? g->scratch + thread * work->scratch : NULL);
 }
 
@@ -40,7 +40,8 @@ static void add_partials(void *context, int64_t from, int64_t to)   /* of the co
 
 void sq__run_rows(sq_tape *tape, const sq_row_work *work)
 {
-    groups g = { .work = work, .blocks = (work->rows + SQ_ROWS - 1) / SQ_ROWS };
+    groups g = { .work = work, .block = work->block ? work->block : SQ_ROWS };
+    g.blocks = (work->rows + g.block - 1) / g.block;
     sq_buffer *partials = NULL, *scratch = NULL;
     for (int i = 0; i < SQ_GROUP_SUMS; i++) g.partial += work->sums[i] ? work->lengths[i] : 0;
     g.count = g.blocks;

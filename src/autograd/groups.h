@@ -13,6 +13,7 @@ typedef void (*sq_rows_fn)(void *context, int64_t from, int64_t to, float *const
 
 typedef struct sq_row_work {
     int64_t rows, scratch;             /* scratch: floats per thread */
+    int64_t block;                     /* rows of a block; 0: SQ_ROWS */
     sq_rows_fn run;
     void *context;
     float *sums[SQ_GROUP_SUMS];        /* added to; NULL: not wanted */

@@ -26,6 +26,8 @@ typedef struct sq_op {
 } sq_op;
 
 #define SQ_READS_INPUT(i) (1u << (i))  /* i < 16 */
+#define SQ_READS_INPUTS 0xffffu
+#define SQ_READS_PARAMETERS (1u << 30) /* that are no inputs: recorded though no input may need a gradient */
 #define SQ_READS_OUTPUT (1u << 31)
 #define SQ_NODE_SAVED 3
 
@@ -52,8 +54,12 @@ typedef struct sq_variable {
     struct sq_variable *previous;      /* all variables, newest first */
 } sq_variable;
 
+typedef struct sq_former sq_former;    /* nested.h */
+
 struct sq_tape {
     bool record, training, ran;
+    bool rehearsing, replaying;        /* nested.h */
+    sq_former *formers;
     uint64_t seed, step, places;
     sq_arena *arena;                   /* nodes, variables, attributes */
     sq_pool *pool;
@@ -71,6 +77,10 @@ extern const sq_op *const sq__ops[];   /* NULL-terminated */
 sq_node *sq__apply(sq_tape *tape, const sq_op *op, sq_var *const *inputs, int input_count, const void *attributes, size_t size, int output_count);
 sq_var *sq__apply1(sq_tape *tape, const sq_op *op, sq_var *const *inputs, int input_count, const void *attributes, size_t size);
 void sq__out_of_memory(sq_tape *tape);
+/* The way back over the nodes that are on the tape, whose gradients are there already; then they are gone. */
+void sq__run_back(sq_tape *tape);
+/* Variables newer than mark are gone, with their values and gradients. */
+void sq__drop_variables(sq_tape *tape, const sq_variable *mark);
 
 /* Working memory of one call. NULL: failure, kept in the tape. Release with sq__pool_release. */
 sq_buffer *sq__scratch(sq_tape *tape, size_t bytes);

@@ -253,7 +253,7 @@ static void ntm_vjp(sq_tape *tape, sq_node *node)
     sq__pool_release(tape->pool, scratch);
 }
 
-const sq_op sq__op_ntm = { "ntm", ~0u, false, ntm_shape, ntm_forward, ntm_vjp };
+const sq_op sq__op_ntm = { "ntm", SQ_READS_INPUTS | SQ_READS_OUTPUT, false, ntm_shape, ntm_forward, ntm_vjp };
 
 sq_var *sq__ntm(sq_tape *tape, const sq_ntm_inputs *inputs, const sq_ntm_shape *shape, const int32_t *lengths, const int64_t *seen, sq_var **last)
 {

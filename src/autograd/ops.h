@@ -22,6 +22,7 @@
     X(relative_attention) X(prepend_rows)                                  /* relative.c, prepend_rows.c */ \
     X(ntm)                                                                 /* ntm.c */             \
     X(gated_scan) X(wkv) X(short_convolution)                              /* gated.c, wkv.c, short_convolution.c */ \
+    X(recompute) X(reversible)                                             /* recompute.c, reversible.c */ \
     X(cross_entropy) X(smoothed_divergence) X(regression)                  /* loss.c */
 
 #define SQ_OP_DECLARE(symbol) extern const sq_op sq__op_##symbol;

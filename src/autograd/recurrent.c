@@ -254,7 +254,7 @@ static void gru_vjp(sq_tape *tape, sq_node *node)
     sq__add_rows(d + 2 * H, c.inner, positions, H, H);
 }
 
-const sq_op sq__op_gru = { "gru", ~0u, false, gru_shape, gru_forward, gru_vjp };
+const sq_op sq__op_gru = { "gru", SQ_READS_INPUTS | SQ_READS_OUTPUT, false, gru_shape, gru_forward, gru_vjp };
 
 sq_var *sq__gru(sq_tape *tape, sq_var *x, sq_var *weight_ih, sq_var *weight_hh, sq_var *bias_ih, sq_var *bias_hh, sq_var *initial,
                 const int32_t *lengths, bool reverse, sq_var **last)

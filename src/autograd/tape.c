@@ -28,6 +28,7 @@ void sq__tape_reset(sq_tape *tape)
     sq__arena_reset(tape->arena);
     tape->variables = NULL;
     tape->nodes = NULL;
+    tape->formers = NULL;
     tape->places = 0;
     tape->ran = false;
     tape->status = SQ_OK;
@@ -202,6 +203,14 @@ static void count_readers(sq_node *node, int step)
     if (node->op->reads & SQ_READS_OUTPUT) sq__behind(node->outputs[0])->readers += step;
 }
 
+static void release_saved(sq_tape *tape, sq_node *node)
+{
+    for (int i = 0; i < SQ_NODE_SAVED; i++) {
+        sq__pool_release(tape->pool, node->saved[i]);
+        node->saved[i] = NULL;
+    }
+}
+
 sq_node *sq__apply(sq_tape *tape, const sq_op *op, sq_var *const *inputs, int input_count, const void *attributes, size_t size, int output_count)
 {
     sq_shape shapes[2] = { { 0 }, { 0 } };
@@ -213,6 +222,7 @@ sq_node *sq__apply(sq_tape *tape, const sq_op *op, sq_var *const *inputs, int in
     memcpy(copies, inputs, (size_t)input_count * sizeof *copies);
     if (size) memcpy(kept, attributes, size);
     *node = (sq_node){ .op = op, .input_count = input_count, .output_count = output_count, .inputs = copies, .attributes = kept, .place = tape->places++ };
+    node->recorded = tape->record && op->reads & SQ_READS_PARAMETERS;
     for (int i = 0; i < input_count; i++) node->recorded |= tape->record && sq__wants(inputs[i]);
     if (!check_inputs(tape, node)) return NULL;
     sq_status status = op->shape(node, shapes, &tape->error);
@@ -227,6 +237,8 @@ sq_node *sq__apply(sq_tape *tape, const sq_op *op, sq_var *const *inputs, int in
         count_readers(node, 1);
         node->previous = tape->nodes;
         tape->nodes = node;
+    } else {
+        release_saved(tape, node);
     }
     return node;
 }
@@ -250,10 +262,7 @@ static void let_gradient_go(sq_tape *tape, sq_variable *v)
 static void retire(sq_tape *tape, sq_node *node)
 {
     count_readers(node, -1);
-    for (int i = 0; i < SQ_NODE_SAVED; i++) {
-        sq__pool_release(tape->pool, node->saved[i]);
-        node->saved[i] = NULL;
-    }
+    release_saved(tape, node);
     for (int i = 0; i < node->output_count; i++) {
         sq_variable *v = sq__behind(node->outputs[i]);
         let_gradient_go(tape, v);
@@ -272,6 +281,25 @@ static bool reached(const sq_node *node)
     return false;
 }
 
+void sq__run_back(sq_tape *tape)
+{
+    sq_node *node = tape->nodes;
+    for (; node && tape->status == SQ_OK; node = node->previous) {
+        if (reached(node)) node->op->vjp(tape, node);
+        if (tape->status == SQ_OK) retire(tape, node);
+    }
+    tape->nodes = NULL;
+}
+
+void sq__drop_variables(sq_tape *tape, const sq_variable *mark)
+{
+    for (sq_variable *v = tape->variables; v != mark; v = v->previous) {
+        sq__pool_release(tape->pool, v->value);
+        sq__pool_release(tape->pool, v->gradient);
+        tape->variables = v->previous;
+    }
+}
+
 sq_status sq__tape_backward(sq_tape *tape, sq_var *var, const float *seed, sq_error *error)
 {
     if (tape->status != SQ_OK) return sq__tape_status(tape, error);
@@ -282,10 +310,6 @@ sq_status sq__tape_backward(sq_tape *tape, sq_var *var, const float *seed, sq_er
     float beta, *gradient = sq__gradient(tape, var, &beta);
     if (!gradient) return sq__tape_status(tape, error);
     for (int64_t i = 0; i < var->count; i++) gradient[i] = (seed ? seed[i] : 1.0f) + (beta != 0 ? gradient[i] : 0);
-    for (sq_node *node = tape->nodes; node && tape->status == SQ_OK; node = node->previous) {
-        if (reached(node)) node->op->vjp(tape, node);
-        if (tape->status == SQ_OK) retire(tape, node);
-    }
-    tape->nodes = NULL;
+    sq__run_back(tape);
     return sq__tape_status(tape, error);
 }

@@ -75,8 +75,9 @@ typedef enum sq_activation { SQ_IDENTITY, SQ_RELU, SQ_GELU, SQ_GELU_TANH, SQ_QUI
                              SQ_SOFTPLUS, SQ_LEAKY_RELU, SQ_ELU_PLUS_ONE, SQ_MISH, SQ_SOFTSIGN, SQ_HARDSWISH, SQ_ACTIVATION_COUNT } sq_activation;
 const char *sq__activation_name(sq_activation activation);                         /* "gelu" (erf form), "gelu_tanh", "quick_gelu", ... */
 sq_var *sq__activate(sq_tape *tape, sq_var *x, sq_activation activation);
-/* residual + dropout(act(x w1' + b1) w2' + b2), the hidden rows never leaving the cache in inference. residual may be NULL. */
-typedef struct sq_feed_forward_inputs { sq_var *x, *w1, *b1, *w2, *b2, *residual; } sq_feed_forward_inputs;
+/* residual + dropout(act(x w1' + b1) w2' + b2), the hidden rows never leaving the cache in inference. residual may be NULL. chunk: hidden
+ * rows are not kept for the way back but computed again there, at most so many at a time for each thread; 0: kept. */
+typedef struct sq_feed_forward_inputs { sq_var *x, *w1, *b1, *w2, *b2, *residual; int64_t chunk; } sq_feed_forward_inputs;
 sq_var *sq__feed_forward(sq_tape *tape, const sq_feed_forward_inputs *inputs, sq_activation activation, float dropout);
 sq_var *sq__softmax(sq_tape *tape, sq_var *x);                                     /* last axis */
 sq_var *sq__log_softmax(sq_tape *tape, sq_var *x);

@@ -37,7 +37,12 @@ BUILD(rotary_twice_used, sq__add(tape, sq__rotary(tape, in[0], 3, 4), in[0]))
 
 static sq_var *feed_forward(sq_tape *tape, sq_var *const *in)
 {
-    return sq__feed_forward(tape, &(sq_feed_forward_inputs){ in[0], in[1], in[2], in[3], in[4], in[5] }, SQ_GELU, 0.2f);
+    return sq__feed_forward(tape, &(sq_feed_forward_inputs){ in[0], in[1], in[2], in[3], in[4], in[5], 0 }, SQ_GELU, 0.2f);
+}
+
+static sq_var *feed_forward_chunked(sq_tape *tape, sq_var *const *in)
+{
+    return sq__feed_forward(tape, &(sq_feed_forward_inputs){ in[0], in[1], in[2], in[3], in[4], in[5], 13 }, SQ_GELU, 0.2f);
 }
 
 static sq_var *feed_forward_plain(sq_tape *tape, sq_var *const *in)
@@ -131,6 +136,8 @@ static const gradient_case cases[] = {
       .training = true },
     { CASE("feed forward, many rows", 6, S(IN(2, S(600, 5)), IN(2, S(9, 5)), IN(1, S(9)), IN(2, S(3, 9)), IN(1, S(3)), IN(2, S(600, 3))),
            feed_forward) },
+    { CASE("feed forward, in chunks", 6, S(IN(2, S(600, 5)), IN(2, S(9, 5)), IN(1, S(9)), IN(2, S(3, 9)), IN(1, S(3)), IN(2, S(600, 3))),
+           feed_forward_chunked), .training = true },
     { CASE("feed forward onto itself", 3, S(IN(2, S(3, 5)), IN(2, S(9, 5)), IN(2, S(5, 9))), feed_forward_plain) },
     { CASE("softmax", 1, S(RANGE(2, S(5, 19), -3, 3)), softmax) },
     { CASE("log_softmax", 1, S(RANGE(2, S(5, 19), -3, 3)), log_softmax) },
@@ -242,7 +249,8 @@ static void attention(void **state)
 
 /* Tried above, and in the files of their families. */
 static const sq_op *const elsewhere[] = { &sq__op_activate, &sq__op_attention, &sq__op_relative_attention, &sq__op_prepend_rows, &sq__op_ntm,
-                                          &sq__op_inverted_attention, &sq__op_mean_scan, &sq__op_head_scores, &sq__op_gated_scan, &sq__op_wkv, &sq__op_short_convolution };
+                                          &sq__op_inverted_attention, &sq__op_mean_scan, &sq__op_head_scores, &sq__op_gated_scan, &sq__op_wkv, &sq__op_short_convolution,
+                                          &sq__op_recompute, &sq__op_reversible };
 
 /* Every row of the table appears in a case above. */
 static void nothing_is_missing(void **state)

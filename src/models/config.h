@@ -16,6 +16,9 @@ typedef struct sq_model_config {
     int positions;                     /* "learned", "sinusoidal", "none", "rotary", "axial" */
     int position_bias;                 /* sq_bias_kind: "none", "alibi", "relative" */
     int64_t bias_distance;
+    bool reversible, recompute;        /* nn/stack.h */
+    bool share_layers;
+    int64_t feed_forward_chunk;        /* 0: all rows at once */
     int pooling;                       /* "auto", "mean", "last", "class", "attention" */
     bool causal;
     double dropout;

@@ -1,4 +1,5 @@
-/* A Transformer encoder over any mechanism of the registry: blocks, then (pre-norm) a last norm.
+/* A Transformer encoder over any mechanism of the registry: blocks, then (pre-norm) a last norm; kept, recomputed or reversible
+ * (nn/stack.h).
  * Parameters: encoder.I.attention.{query_key_value,output}.{weight,bias}, encoder.I.attention.mechanism.NAME (nn/attention_block.h),
  * encoder.I.feed_forward.{in,out}.{weight,bias}, encoder.I.{attention_norm,feed_forward_norm}.{weight,bias} (nn/transformer.h),
  * encoder.norm.{weight,bias}. */
@@ -6,15 +7,9 @@
 
 #include "models/backbone.h"
 #include "models/events.h"
-#include "nn/transformer.h"
+#include "nn/stack.h"
 
-typedef struct encoder {
-    sq_backbone base;
-    int count;                         /* of layers that were begun */
-    sq_transformer_layer *layers;
-    bool pre_norm;
-    sq_norm final_norm;
-} encoder;
+typedef struct encoder { sq_backbone base; sq_stack stack; } encoder;
 
 /* Whether all layers use the first one's tensors: the option `sharing` of the mechanism (Linformer) says so. */
 static bool layers_share_tensors(const sq_backbone_spec *spec)
@@ -49,6 +44,7 @@ static sq_transformer_config layer_config(const sq_backbone_spec *spec)
                        .threads = spec->threads,
                        .seed = spec->seed },
         .feed_forward = c->feed_forward ? c->feed_forward : 4 * c->width,
+        .chunk = c->feed_forward_chunk,
         .activation = c->activation == 0 ? SQ_GELU : SQ_RELU,
         .pre_norm = c->norm == SQ_NORM_PRE,
         .dropout = (float)c->dropout,
@@ -60,49 +56,32 @@ static sq_status create(sq_backbone **backbone, const sq_backbone_spec *spec, co
 {
     (void)config;
     const sq_model_config *c = spec->model;
-    const bool share = layers_share_tensors(spec);
-    sq_transformer_config layer = layer_config(spec);
+    sq_stack_config stack = { .layer = layer_config(spec), .layers = (int)c->layers, .share = c->share_layers, .share_tensors = layers_share_tensors(spec),
+                              .keeps = c->reversible ? SQ_STACK_REVERSIBLE : c->recompute ? SQ_STACK_RECOMPUTED : SQ_STACK_KEPT };
     encoder *e = sq__alloc_zero(sizeof *e);
     if (!e) return sq__no_memory(error);
     *backbone = &e->base;
-    e->base.row_width = c->width;
-    e->pre_norm = layer.pre_norm;
-    e->layers = sq__alloc_array((size_t)c->layers, sizeof *e->layers);
-    if (!e->layers) return sq__no_memory(error);
-    for (int i = 0; i < c->layers; i++) {
-        char prefix[32];
-        snprintf(prefix, sizeof prefix, "encoder.%d", i);
-        e->count = i + 1;
-        layer.attention.layer = i;
-        SQ_TRY(sq__transformer_layer_create(&e->layers[i], spec->set, prefix, &layer, i ? &e->layers[0] : NULL, share, error));
-    }
-    return e->pre_norm ? sq__norm_create(&e->final_norm, spec->set, "encoder.norm", c->width, layer.eps, error) : SQ_OK;
+    e->base.row_width = sq__stack_width(&stack);
+    return sq__stack_create(&e->stack, spec->set, "encoder", &stack, error);
 }
 
 static void destroy(sq_backbone *backbone)
 {
     encoder *e = (encoder *)backbone;
-    for (int i = 0; i < e->count; i++) sq__transformer_layer_clear(&e->layers[i]);
-    sq__free(e->layers);
+    sq__stack_clear(&e->stack);
     sq__free(e);
 }
 
 static sq_var *run(const sq_backbone *backbone, sq_tape *tape, sq_backbone_call *call)
 {
     const encoder *e = (const encoder *)backbone;
-    sq_var *x = call->x;
-    for (int i = 0; i < e->count; i++) {
-        x = sq__transformer_layer_run(&e->layers[i], tape, &(sq_transformer_inputs){ .x = x, .lengths = call->lengths, .auxiliary = call->auxiliary });
-        sq__scope_end(tape, call->scope, x, call->auxiliary ? *call->auxiliary : NULL);
-    }
-    return e->pre_norm ? sq__norm_run(&e->final_norm, tape, x) : x;
+    return sq__stack_run(&e->stack, tape, &(sq_transformer_inputs){ .x = call->x, .lengths = call->lengths, .auxiliary = call->auxiliary }, call->scope);
 }
 
 static sq_status redraw(sq_backbone *backbone, uint64_t draw, sq_error *error)
 {
     encoder *e = (encoder *)backbone;
-    for (int i = 0; i < e->count; i++) SQ_TRY(sq__attention_block_redraw(&e->layers[i].attention, draw, error));
-    return SQ_OK;
+    return sq__stack_redraw(&e->stack, draw, error);
 }
 
 const sq_backbone_kind sq__backbone_encoder = {

@@ -168,6 +168,7 @@ static sq_status create_plans(sq_attention_block *block, sq_error *error)
                                                   .M = c->value_size,
                                                   .max_length = c->max_length,
                                                   .causal = c->causal,
+                                                  .scale = c->scale,
                                                   .lengths = c->lengths,
                                                   .mask = c->mask,
                                                   .global_tokens = c->global_tokens,

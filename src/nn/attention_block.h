@@ -28,6 +28,7 @@ typedef struct sq_attention_block_config {
     bool cross, causal, lengths, mask, global_tokens;
     bool bias;                         /* of the projections */
     bool output_bias;                  /* without bias: of the output alone */
+    float scale;                       /* of the scores; 0: 1/sqrt(head_size) */
     sq_bias_kind distance_bias;        /* of the scores */
     int64_t bias_distance;
     bool rotary;                       /* queries and keys are turned by their positions; not for cross attention */

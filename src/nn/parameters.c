@@ -29,6 +29,15 @@ static void fill(const sq_parameters *set, const sq_parameter_spec *spec, sq_par
     }
 }
 
+static sq_status share(const sq_parameters *set, const sq_parameter_spec *spec, const sq_parameter *found, int *index, sq_error *error)
+{
+    bool same = found->rank == spec->rank && found->trainable == !spec->frozen;
+    for (int i = 0; same && i < spec->rank; i++) same = found->shape[i] == spec->shape[i];
+    if (!same) return sq__fail(error, SQ_UNSUPPORTED, "layers cannot share '%s', whose shape differs between them", found->name);
+    *index = (int)(found - set->items);
+    return SQ_OK;
+}
+
 sq_status sq__parameters_add(sq_parameters *set, const sq_parameter_spec *spec, int *index, sq_error *error)
 {
     sq_parameter parameter = { .rank = spec->rank, .count = 1, .trainable = !spec->frozen, .decay = spec->decay };
@@ -36,7 +45,9 @@ sq_status sq__parameters_add(sq_parameters *set, const sq_parameter_spec *spec, 
     if (length >= (int)sizeof parameter.name)
         return sq__fail(error, SQ_INVALID, "the name of parameter '%s.%s' is longer than %d bytes", spec->prefix, spec->name,
                         (int)sizeof parameter.name - 1);
-    if (sq__parameters_find(set, parameter.name)) return sq__fail(error, SQ_INTERNAL, "parameter '%s' exists already", parameter.name);
+    const sq_parameter *found = sq__parameters_find(set, parameter.name);
+    if (found && set->sharing) return share(set, spec, found, index, error);
+    if (found) return sq__fail(error, SQ_INTERNAL, "parameter '%s' exists already", parameter.name);
     for (int i = 0; i < spec->rank; i++) {
         parameter.shape[i] = spec->shape[i];
         if (spec->shape[i] < 1 || __builtin_mul_overflow(parameter.count, spec->shape[i], &parameter.count))

@@ -5,7 +5,12 @@
 
 #include "autograd/tape.h"
 
-typedef struct sq_parameters { sq_parameter *items; int count, capacity; uint64_t seed; } sq_parameters;
+typedef struct sq_parameters {
+    sq_parameter *items;
+    int count, capacity;
+    uint64_t seed;
+    bool sharing;                      /* a parameter that exists is the same one, if its shape is; else a name exists once */
+} sq_parameters;
 
 typedef enum sq_initial {
     SQ_INITIAL_ZERO,

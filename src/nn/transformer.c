@@ -28,6 +28,7 @@ sq_status sq__transformer_layer_create(sq_transformer_layer *layer, sq_parameter
     }
     snprintf(full, sizeof full, "%s.feed_forward", prefix);
     SQ_TRY(sq__feed_forward_create(&layer->feed_forward, set, full, config->attention.width, config->feed_forward, config->activation, error));
+    layer->feed_forward.chunk = config->chunk;
     return create_norm(layer, &layer->feed_forward_norm, set, prefix, "feed_forward_norm", error);
 }
 

@@ -14,6 +14,7 @@ typedef struct sq_transformer_config {
     sq_attention_block_config attention;   /* of self attention */
     sq_attention_block_config cross;       /* decoder layers; cross.mechanism NULL: an encoder layer */
     int64_t feed_forward;                  /* hidden width */
+    int64_t chunk;                         /* of the hidden rows: nn/feed_forward.h */
     sq_activation activation;
     bool pre_norm;
     float dropout, eps;

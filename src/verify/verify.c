@@ -39,6 +39,8 @@ static const family families[] = {
     { "longnet_dilated", sq__family_longnet, { .fixed = false } },
     { "axial_position", sq__family_axial_position, { .fixed = false } },
     { "transformer-block", sq__family_block, { .fixed = false } },
+    { "reversible", sq__family_reversible, { .fixed = false } },
+    { "chunked_feed_forward", sq__family_feed_forward, { .fixed = false } },
     { "clustered", sq__family_clustered, { true, 6e-6, 6e-6, 1e-6 } },
     { "informer", sq__family_informer, { true, 7e-6, 6e-6, 1e-6 } },
     { "improved_clustered", sq__family_clustered, { true, 1e-5, 6e-6, 1e-6 } },

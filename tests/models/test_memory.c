@@ -27,17 +27,22 @@ static void drop_sized(sized *s)
     free(s->batch.labels);
 }
 
+static sq_model_config usual(void)
+{
+    sq_model_config config;
+    sq__fields_defaults(sq__model_fields, &config);
+    return config;
+}
+
 /* Peak bytes above the model's own while a batch runs forward (and backward). */
-static size_t peak_of(int64_t B, int64_t n, bool train)
+static size_t peak_of(const sq_model_config *config, int64_t B, int64_t n, bool train)
 {
     sized s;
-    sq_model_config config;
     sq_model *model;
     sq_error error;
     make_sized(&s, B, n);
-    sq__fields_defaults(sq__model_fields, &config);
     assert_ok(
-        sq__model_create(&model, &config, &(sq_model_spec){ .schema = &s.schema, .name = "softmax", .seed = 1, .threads = 1 }, &error),
+        sq__model_create(&model, config, &(sq_model_spec){ .schema = &s.schema, .name = "softmax", .seed = 1, .threads = 1 }, &error),
         &error);
     const size_t before = sq_memory_current();
     sq_memory_reset_peak();
@@ -61,7 +66,8 @@ static size_t peak_of(int64_t B, int64_t n, bool train)
 static void a_training_step(void **state)
 {
     (void)state;
-    const size_t peak = peak_of(8, 1024, true);
+    const sq_model_config config = usual();
+    const size_t peak = peak_of(&config, 8, 1024, true);
     print_message("training step: %.1f MB\n", (double)peak * 1e-6);
     assert_true(peak < 160u << 20);
 }
@@ -70,22 +76,47 @@ static void a_training_step(void **state)
 static void inference(void **state)
 {
     (void)state;
-    const size_t small = peak_of(1, 1024, false), large = peak_of(1, 8192, false);
+    const sq_model_config config = usual();
+    const size_t small = peak_of(&config, 1, 1024, false), large = peak_of(&config, 1, 8192, false);
     print_message("inference: %.2f MB for 1024 events, %.2f MB for 8192\n", (double)small * 1e-6, (double)large * 1e-6);
     assert_true(large < 8u * 8192 * 128 * sizeof(float));
     assert_true((double)large / (double)small < 8.5);
 }
 
+/* 12 layers for 3: as many times the values of a layer; none of them; the rows between layers, of which a layer has 13 otherwise. */
+static void deeper_models(void **state)
+{
+    (void)state;
+    size_t peaks[4][2];
+    for (int way = 0; way < 4; way++)
+        for (int deep = 0; deep < 2; deep++) {
+            sq_model_config config = usual();
+            config.layers = deep ? 12 : 3;
+            config.reversible = way == 1 || way == 2;
+            config.feed_forward_chunk = way == 2 ? 64 : 0;
+            config.recompute = way == 3;
+            peaks[way][deep] = peak_of(&config, 4, 512, true);
+        }
+    static const char *const names[4] = { "kept", "reversible", "reversible, chunked", "recomputed" };
+    for (int way = 0; way < 4; way++)
+        print_message("%-20s %6.1f MB with 3 layers, %6.1f MB with 12: %.2f times\n", names[way], (double)peaks[way][0] * 1e-6,
+                      (double)peaks[way][1] * 1e-6, (double)peaks[way][1] / (double)peaks[way][0]);
+    assert_true(peaks[0][1] > 3 * peaks[0][0]);
+    assert_true(peaks[1][1] * 100 < peaks[1][0] * 105 && peaks[2][1] * 100 < peaks[2][0] * 105);
+    assert_true(peaks[2][1] * 10 < peaks[1][1] * 9);
+    assert_true(peaks[3][1] * 4 < peaks[0][1]);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    static const char *const names[3] = { "softmax", "linformer", "gru" };
+    static const char *const names[5] = { "softmax", "linformer", "gru", "routing", "softmax" };
     const int32_t lengths[3] = { 5, 2, 4 };
     const size_t before = sq_memory_current();
     sq_error error;
     toy_batch toy;
     toy_batch_fill(&toy, 3, 5, lengths);
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < 5; kind++) {
         bool done = false;
         for (long n = 1; !done && n < 3000; n++) {
             sq_model_config config = toy_config();
@@ -93,6 +124,8 @@ static void every_allocation_may_fail(void **state)
             sq_tape *tape = NULL;
             config.pooling = kind == 1 ? SQ_BY_CLASS : SQ_BY_AUTO;
             config.dropout = 0.1;
+            config.reversible = kind == 3;
+            config.recompute = config.share_layers = kind == 4;
             sq__alloc_fail_after(n);
             sq_status status = sq__model_create(
                 &model, &config,
@@ -120,6 +153,6 @@ static void every_allocation_may_fail(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(a_training_step), cmocka_unit_test(inference), cmocka_unit_test(every_allocation_may_fail) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_training_step), cmocka_unit_test(inference), cmocka_unit_test(deeper_models), cmocka_unit_test(every_allocation_may_fail) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,7 +175,7 @@ static void check_layers(bool decoder, bool pre)
     cross.cross = true;
     cross.causal = false;
     if (!decoder) cross.mechanism = NULL;
-    sq_transformer_config config = { self, cross, HIDDEN, SQ_GELU, pre, 0, 1e-5f };
+    sq_transformer_config config = { self, cross, HIDDEN, 0, SQ_GELU, pre, 0, 1e-5f };
     sq_transformer_layer layers[2];
     assert_ok(sq__transformer_layer_create(&layers[0], &set, "a", &config, NULL, false, &error), &error);
     assert_ok(sq__transformer_layer_create(&layers[1], &set, "b", &config, &layers[0], false, &error), &error);

@@ -20,6 +20,7 @@
     X(mean_scan) X(head_scores)                                            /* mean_scan.c, head_scores.c */ \
     X(gru)                                                                 /* recurrent.c */       \
     X(relative_attention) X(prepend_rows)                                  /* relative.c, prepend_rows.c */ \
+    X(continuous_read) X(continuous_written)                               /* continuous.c */      \
     X(ntm)                                                                 /* ntm.c */             \
     X(gated_scan) X(wkv) X(short_convolution)                              /* gated.c, wkv.c, short_convolution.c */ \
     X(recompute) X(reversible)                                             /* recompute.c, reversible.c */ \

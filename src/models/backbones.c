@@ -8,6 +8,7 @@
     X(ntm)                     \
     X(transformer_xl)          \
     X(compressive_transformer) \
+    X(infinite_memory)         \
     X(perceiver)               \
     X(perceiver_io)            \
     X(luna)                    \

@@ -3,27 +3,39 @@
 
 #include "nn/recurrence.h"
 
+enum { CONTINUOUS_NONE, CONTINUOUS_BELLS, CONTINUOUS_BOXES };
+
 enum { B = 2, T = 37, E = 6, HEADS = 2, HIDDEN = 10, LAYERS = 2 };
 static const int32_t lengths[B] = { T, 22 };
 
-typedef struct stack_case { const char *name; int64_t memory, segment, compressed, rate; sq_compression_kind kind; bool pre_norm; } stack_case;
+typedef struct stack_case { const char *name; int64_t memory, segment, compressed, rate; sq_compression_kind kind; bool pre_norm; int continuous; } stack_case;
 static const stack_case cases[] = {
-    { "window", 5, 8, 0, 1, SQ_COMPRESSION_CONV, false },      { "window, pre-norm", 9, 4, 0, 1, SQ_COMPRESSION_CONV, true },
-    { "whole", 64, 64, 0, 1, SQ_COMPRESSION_CONV, true },      { "conv", 4, 6, 3, 2, SQ_COMPRESSION_CONV, false },
-    { "conv, pre-norm", 6, 3, 2, 3, SQ_COMPRESSION_CONV, true }, { "mean", 2, 4, 5, 2, SQ_COMPRESSION_MEAN, true },
-    { "max", 8, 8, 4, 4, SQ_COMPRESSION_MAX, false },
+    { "window", 5, 8, 0, 1, SQ_COMPRESSION_CONV, false, 0 },      { "window, pre-norm", 9, 4, 0, 1, SQ_COMPRESSION_CONV, true, 0 },
+    { "whole", 64, 64, 0, 1, SQ_COMPRESSION_CONV, true, 0 },      { "conv", 4, 6, 3, 2, SQ_COMPRESSION_CONV, false, 0 },
+    { "conv, pre-norm", 6, 3, 2, 3, SQ_COMPRESSION_CONV, true, 0 }, { "mean", 2, 4, 5, 2, SQ_COMPRESSION_MEAN, true, 0 },
+    { "max", 8, 8, 4, 4, SQ_COMPRESSION_MAX, false, 0 },
+    { "bells", 3, 7, 0, 1, SQ_COMPRESSION_CONV, false, CONTINUOUS_BELLS }, { "boxes, pre-norm", 9, 6, 0, 1, SQ_COMPRESSION_CONV, true, CONTINUOUS_BOXES },
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
 typedef struct made { sq_parameters set; sq_carry_layout layout; sq_recurrence stack; } made;
 
+enum { BASIS = 8, SAMPLES = 10 };
+
+static sq_continuous_config continuous_of(const stack_case *c)
+{
+    return (sq_continuous_config){ .basis = { BASIS, 0.1, 0.2, c->continuous == CONTINUOUS_BOXES }, .rule = { c->segment, SAMPLES, 0.7, 0.5, false },
+                                   .sigma_min = 1e-4, .kl_weight = 0.3, .prior = { 0.5, 0, false }, .seed = 9 };
+}
+
 static void make(made *m, const stack_case *c)
 {
     *m = (made){ .set.seed = 3 };
     sq_error error;
+    const sq_continuous_config continuous = continuous_of(c);
     const sq_recurrence_config config = { .layer = { .width = E, .heads = HEADS, .feed_forward = HIDDEN, .activation = SQ_RELU, .pre_norm = c->pre_norm, .eps = 1e-5f },
                                           .layers = LAYERS, .memory = c->memory, .segment = c->segment, .compressed = c->compressed, .rate = c->rate,
-                                          .compression = c->kind, .reconstruction = 0.5f };
+                                          .compression = c->kind, .reconstruction = 0.5f, .continuous = c->continuous ? &continuous : NULL };
     assert_ok(sq__recurrence_create(&m->stack, &m->set, &m->layout, "xl", &config, &error), &error);
     shake(&m->set);
 }
@@ -114,6 +126,65 @@ static void naive_read(const layer_names *first, const layer_names *l, const dou
     free(p);
 }
 
+/* Coefficients [BASIS,E] of the first `segments` segments of a signal. */
+static double *naive_signal(const sq_continuous_config *k, const double *signal, int64_t segments)
+{
+    const int64_t L = k->rule.L;
+    double *coefficients = calloc(BASIS * E, sizeof *coefficients), *G = malloc((size_t)(SAMPLES + L) * BASIS * sizeof *G), psi[SAMPLES * BASIS], t[SAMPLES];
+    sq_error error;
+    for (int m = 0; m < SAMPLES; m++) t[m] = (m + 1.0) / SAMPLES;
+    sq__memory_psi(&k->basis, t, SAMPLES, psi);
+    for (int64_t s = 0; s < segments; s++) {
+        double *next = calloc(BASIS * E, sizeof *next);
+        const int64_t past = s ? SAMPLES : 0;
+        if (s) assert_ok(sq__memory_regression_update(&k->basis, L, SAMPLES, k->rule.tau, k->rule.ridge, G, &error), &error);
+        else assert_ok(sq__memory_regression_first(&k->basis, L, k->rule.ridge, G, &error), &error);
+        for (int64_t e = 0; e < E; e++)
+            for (int64_t i = 0; i < past + L; i++) {
+                double x = i < past ? 0 : signal[(s * L + i - past) * E + e];
+                for (int64_t j = 0; i < past && j < BASIS; j++) x += psi[i * BASIS + j] * coefficients[j * E + e];
+                for (int64_t j = 0; j < BASIS; j++) next[j * E + e] += G[i * BASIS + j] * x;
+            }
+        free(coefficients);
+        coefficients = next;
+    }
+    free(G);
+    return coefficients;
+}
+
+/* What the query row reads from the signal of all segments before its own is added to y; the divergences of its heads to *kl. */
+static void naive_long_term(const stack_case *c, const layer_names *l, const double *query, const double *signal, int64_t segments, double *y, double *kl)
+{
+    const sq_continuous_config k = continuous_of(c);
+    double *coefficients = naive_signal(&k, signal, segments), context[E] = { 0 };
+    double *q = naive_linear(query, named(l->set, l->prefix, "attention.query.weight"), NULL, 1, E, E);
+    double *kv = naive_linear(coefficients, named(l->set, l->prefix, "long_term.key_value.weight"), NULL, BASIS, E, 2 * E);
+    for (int64_t head = 0; head < HEADS; head++) {
+        double z[2] = { named(l->set, l->prefix, "long_term.mean.bias")[0], named(l->set, l->prefix, "long_term.variance.bias")[0] };
+        for (int64_t j = 0; j < BASIS; j++)
+            for (int64_t d = head * l->D; d < (head + 1) * l->D; d++)
+                for (int i = 0; i < 2; i++)
+                    z[i] += q[d] * kv[j * 2 * E + d] / sqrt((double)l->D) * named(l->set, l->prefix, i ? "long_term.variance.weight" : "long_term.mean.weight")[j];
+        const double mu = 1 / (1 + exp(-z[0])), variance = log1p(exp(z[1])), ratio = variance / (k.prior.sigma0 * k.prior.sigma0);
+        *kl += 0.5 * (ratio - log(ratio) - 1);
+        for (int64_t j = 0; j < BASIS; j++) {
+            const double s = j % 2 ? k.basis.wide : k.basis.narrow, w = sqrt(s * s + variance), u = (mu - (double)(j / 2) / (BASIS / 2 - 1)) / w;
+            const double left = ((double)j / BASIS - mu) / sqrt(2 * variance), right = ((j + 1.0) / BASIS - mu) / sqrt(2 * variance);
+            const double r = k.basis.rectangular ? BASIS / 2.0 * (erf(right) - erf(left)) : exp(-u * u / 2) / sqrt(2 * M_PI) / w;
+            for (int64_t d = head * l->D; d < (head + 1) * l->D; d++) context[d] += r * kv[j * 2 * E + E + d];
+        }
+    }
+    double *out = naive_linear(context, named(l->set, l->prefix, "long_term.output.weight"), NULL, 1, E, E);
+    for (int64_t e = 0; e < E; e++) y[e] += out[e];
+    free(coefficients);
+    free(q);
+    free(kv);
+    free(out);
+}
+
+static double divergence;              /* of all naive layers so far: its sum, over heads and queries that read */
+static int64_t divergences;
+
 static void naive_layer(const stack_case *c, const made *m, int i, double *h, int64_t length)
 {
     layer_names first = { &m->set, "xl.0", E / HEADS }, l = first;
@@ -126,6 +197,12 @@ static void naive_layer(const stack_case *c, const made *m, int i, double *h, in
         naive_read(&first, &l, keys + (count - 1) * E, keys, count, true, context);
         double *out = naive_linear(context, named(l.set, l.prefix, "attention.output.weight"), NULL, 1, E, E);
         for (int64_t e = 0; e < E; e++) y[e] = h[t * E + e] + out[e];
+        if (c->continuous && t >= c->segment) {
+            double *signal = c->pre_norm ? naive_normed(&l, "attention_norm", h, t) : h;
+            naive_long_term(c, &l, keys + (count - 1) * E, signal, t / c->segment, y, &divergence);
+            divergences += HEADS;
+            if (signal != h) free(signal);
+        }
         double *x = c->pre_norm ? naive_normed(&l, "feed_forward_norm", y, 1) : naive_normed(&l, "attention_norm", y, 1);
         double *hidden = naive_linear(x, named(l.set, l.prefix, "feed_forward.in.weight"), named(l.set, l.prefix, "feed_forward.in.bias"), 1, E, HIDDEN);
         for (int64_t e = 0; e < HIDDEN; e++) hidden[e] = fmax(hidden[e], 0);
@@ -152,7 +229,9 @@ static void rows_are_what_events_see(void **state)
         make(&m, &cases[i]);
         sq_tape *tape = sq__tape_create(false);
         sq_error error;
-        const sq_var *y = sq__recurrence_run(&m.stack, tape, sq__tape_input(tape, 3, (int64_t[]){ B, T, E }, x, false), lengths, NULL, NULL);
+        sq_var *auxiliary = NULL;
+        const sq_var *y = sq__recurrence_run(&m.stack, tape, sq__tape_input(tape, 3, (int64_t[]){ B, T, E }, x, false), lengths, NULL, &auxiliary);
+        divergence = divergences = 0;
         assert_ok(sq__tape_status(tape, &error), &error);
         double *expected = widen(x, B * T * E);
         for (int64_t b = 0; b < B; b++) {
@@ -160,6 +239,7 @@ static void rows_are_what_events_see(void **state)
             if (cases[i].pre_norm) naive_norm(expected + b * T * E, named(&m.set, "xl", "norm.weight"), named(&m.set, "xl", "norm.bias"), lengths[b], E, 1e-5);
         }
         assert_rows(y, expected, lengths, 1e-5);
+        if (cases[i].continuous) assert_close(auxiliary->value[0], 0.3 * divergence / (double)divergences * LAYERS, 1e-5);
         free(expected);
         sq__tape_destroy(tape);
         unmake(&m);
@@ -169,7 +249,7 @@ static void rows_are_what_events_see(void **state)
 
 /* ---- learning ---- */
 
-/* The loss of the last segment reaches no event before it; with a window, what that segment's first event read is memory. */
+/* The loss of the last segment reaches no event before it; through continuous memory, one segment more per layer. */
 static void gradient_ends_where_the_segment_begins(void **state)
 {
     (void)state;
@@ -185,7 +265,7 @@ static void gradient_ends_where_the_segment_begins(void **state)
         for (int64_t n = 0; n < B * T * E; n++) g[n] = n / E % T >= from ? 1 + (float)(n % 7) : 0;
         assert_ok(sq__tape_backward(tape, y, g, &error), &error);
         for (int64_t n = 0; n < B * T * E; n++)
-            if (n / E % T < from) assert_true(in->gradient[n] == 0);
+            if (n / E % T < from - (cases[i].continuous ? LAYERS * segment : 0)) assert_true(in->gradient[n] == 0);
             else assert_true(in->gradient[n] != 0);
         sq__tape_destroy(tape);
         unmake(&m);
@@ -226,7 +306,7 @@ static void compression_is_taught_by_what_attention_reads(void **state)
     (void)state;
     float *x = draw("recurrence", T * E);
     for (int pre = 0; pre < 2; pre++) {
-        stack_case one = { "one layer", 6, 3, 2, 3, SQ_COMPRESSION_CONV, pre };
+        stack_case one = { "one layer", 6, 3, 2, 3, SQ_COMPRESSION_CONV, pre, 0 };
         made m = { .set.seed = 3 };
         sq_error error;
         const sq_recurrence_config config = { .layer = { .width = E, .heads = HEADS, .feed_forward = HIDDEN, .activation = SQ_RELU, .pre_norm = pre, .eps = 1e-5f },

@@ -18,6 +18,7 @@
     X(rotary)                                                              /* rotary.c */          \
     X(inverted_attention)                                                  /* inverted_attention.c */ \
     X(mean_scan) X(head_scores)                                            /* mean_scan.c, head_scores.c */ \
+    X(retrieved)                                                           /* retrieved.c */       \
     X(gru)                                                                 /* recurrent.c */       \
     X(relative_attention) X(prepend_rows)                                  /* relative.c, prepend_rows.c */ \
     X(continuous_read) X(continuous_written)                               /* continuous.c */      \

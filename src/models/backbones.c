@@ -13,6 +13,7 @@
     X(perceiver_io)            \
     X(luna)                    \
     X(luna_causal)             \
+    X(memorizing_transformer)   \
     X(retnet)                  \
     X(gla)                     \
     X(deltanet)                \

@@ -10,7 +10,7 @@
 typedef void sq_family_fn(sq_golden *golden);
 sq_family_fn sq__family_fastformer;
 sq_family_fn sq__family_transformer_xl, sq__family_compressive;
-sq_family_fn sq__family_memory_compressed, sq__family_perceiver, sq__family_luna;
+sq_family_fn sq__family_memory_compressed, sq__family_perceiver, sq__family_luna, sq__family_memorizing;
 sq_family_fn sq__family_sinkhorn;
 sq_family_fn sq__family_routing;
 sq_family_fn sq__family_reversible, sq__family_feed_forward;

@@ -22,6 +22,7 @@ static const family families[] = {
     { "memory-compressed", sq__family_memory_compressed, { .fixed = false } },
     { "perceiver", sq__family_perceiver, { .fixed = false } },
     { "luna", sq__family_luna, { .fixed = false } },
+    { "memorizing", sq__family_memorizing, { .fixed = false } },
     { "set-transformer", sq__family_set_transformer, { .fixed = false } },
     { "nystromformer", sq__family_nystromformer, { true, 1e-5, 2e-5, 1e-6 } },
     { "infinite-former", sq__family_infinite_former, { .fixed = false } },

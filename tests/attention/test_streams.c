@@ -37,8 +37,10 @@ static void stream_ragged(const char *mechanism, const char *options, bool beyon
     trial_forward(&whole);
     sq_attention *prompt = plan_of(&whole, PROMPT, N), *one = plan_of(&whole, 1, N);
     void *state = sq__alloc(sq_attention_state_bytes(prompt)), *workspace = sq__alloc(sq_attention_workspace_bytes(prompt, SQ_FORWARD));
-    float out[2 * PROMPT * WIDTH], expected[2 * PROMPT * WIDTH];
-    sq_attention_call call = { .q = whole.q.view, .k = whole.k.view, .v = whole.v.view, .out = sq_view_bthd(expected, PROMPT, 1, WIDTH), .lengths = lengths,
+    float out[2 * PROMPT * WIDTH], expected[2 * PROMPT * WIDTH], further[TRIAL_INPUTS][2 * WIDTH];
+    sq_view inputs[TRIAL_INPUTS];
+    for (int j = 0; j < whole.input_count; j++) inputs[j] = whole.input[j].view;
+    sq_attention_call call = { .inputs = inputs, .q = whole.q.view, .k = whole.k.view, .v = whole.v.view, .out = sq_view_bthd(expected, PROMPT, 1, WIDTH), .lengths = lengths,
                                .query_lengths = beyond ? NULL : lengths, .tensors = whole.tensor, .workspace = workspace };
     sq_attention_forward(prompt, &call);
     call.out.data = out;
@@ -51,6 +53,10 @@ static void stream_ragged(const char *mechanism, const char *options, bool beyon
         copy_row(expected, &whole.out, lengths, i);
         call.q = sq_view_bthd(q, 1, 1, WIDTH), call.k = sq_view_bthd(k, 1, 1, WIDTH), call.v = sq_view_bthd(v, 1, 1, WIDTH);
         call.out = sq_view_bthd(out, 1, 1, WIDTH);
+        for (int j = 0; j < whole.input_count; j++) {
+            copy_row(further[j], &whole.input[j], lengths, i);
+            inputs[j] = sq_view_bthd(further[j], 1, 1, whole.input[j].width);
+        }
         call.lengths = call.query_lengths = NULL;
         sq_attention_step(one, &call, state);
         for (int64_t c = 0; c < 2 * WIDTH; c++) assert_close(out[c], expected[c], 4e-6);
@@ -65,6 +71,7 @@ static void stream_ragged(const char *mechanism, const char *options, bool beyon
 static void test_ragged_streams(void **state)
 {
     static const char *const cases[][2] = {
+        { "retention", "" }, { "gated-linear", "" }, { "delta-rule", "" }, { "gated-delta-rule", "" }, { "ssd", "" }, { "wkv", "" },
         { "linear", "" }, { "rfa", "" }, { "cosformer", "" }, { "performer", "" },
         { "aft", "window=4 rank=3" }, { "aft", "window=4 rank=0" }, { "aft", "variant=conv window=5" }, { "aft", "variant=simple" },
         { "sliding-window", "window=5" }, { "sliding-window", "window=3 dilation=2" }, { "sliding-window", "window=4 block=4" },

@@ -122,23 +122,24 @@ void sq__gated_decay_state(const sq_kernels *kernels, const sq_gated_rule *rule,
     else for (int64_t d = 0; d < rule->D; d++) kernels->axpy(y + d * rule->M, total[d], S + d * rule->M, rule->M);
 }
 
+static void multiply(float *y, const float *x, const float *factor, int64_t n)
+{
+#pragma omp simd
+    for (int64_t d = 0; d < n; d++) y[d] = x[d] * factor[d];
+}
+
 /* y_i = x_i exp(sign (L_i - at)) */
 static void decay_rows(const sq_gated_chunk *c, const float *x, const double *at, double sign, float *y)
 {
-    const int64_t D = c->all->rule.D;
-    if (!c->W) {
-        if (y != x) memcpy(y, x, (size_t)(c->size * D) * sizeof *y);
-        return;
-    }
-    for (int64_t i = 0; i < c->size; i++) {
-        const double *L = c->L + i * c->W;
-        float *factor = c->factor;
-        for (int64_t d = 0; d < c->W; d++) factor[d] = (float)(sign * (L[d] - (at ? at[d] : 0)));
-        c->kernels->exp(factor, factor, c->W);
-        const float one = factor[0];
-#pragma omp simd
-        for (int64_t d = 0; d < D; d++) y[i * D + d] = x[i * D + d] * (c->W == 1 ? one : factor[d]);
-    }
+    const int64_t D = c->all->rule.D, W = c->W, n = c->size * W;
+    float *factor = c->x;              /* [C,D] */
+    if (y != x && W <= 1) memcpy(y, x, (size_t)(c->size * D) * sizeof *y);
+    if (!W) return;
+    for (int64_t i = 0; i < n; i += W)
+        for (int64_t d = 0; d < W; d++) factor[i + d] = (float)(sign * (c->L[i + d] - (at ? at[d] : 0)));
+    c->kernels->exp(factor, factor, n);
+    if (W > 1) multiply(y, x, factor, n);
+    for (int64_t i = 0; i < c->size && W == 1; i++) c->kernels->scale(y + i * D, factor[i], D);
 }
 
 void sq__gated_from_start(const sq_gated_chunk *c, const float *x, float *y)

@@ -6,6 +6,7 @@
 #define SQ_BACKBONES(X)        \
     X(gru)                     \
     X(ntm)                     \
+    X(memory_network)          \
     X(transformer_xl)          \
     X(compressive_transformer) \
     X(infinite_memory)         \

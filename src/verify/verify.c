@@ -48,6 +48,7 @@ static const family families[] = {
     { "gru", sq__family_gru, { .fixed = false } },
     { "transformer-xl", sq__family_transformer_xl, { .fixed = false } },
     { "ntm", sq__family_ntm, { .fixed = false } },
+    { "memory-network", sq__family_memory_network, { .fixed = false } },
     { "compressive-transformer", sq__family_compressive, { .fixed = false } },
     { "norm", sq__family_norm, { .fixed = false } },
     { "activation", sq__family_activation, { .fixed = false } },

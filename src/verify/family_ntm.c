@@ -23,6 +23,7 @@ static bool read_sizes(sq_golden *golden, sizes *s)
     *s = (sizes){ x->shape[0], x->shape[1], x->shape[2], out->shape[0], memory->shape[0], memory->shape[1], hidden->shape[2], 2 * pairs,
                   (int)hidden->shape[0], (int)pairs, { 0 } };
     const int64_t shifts = head->shape[0] - s->M - 3;
+    if (pairs < 1) sq__golden_fail(golden, "metadata 'head_pairs' is 0");
     if (hidden->shape[0] > SQ_NTM_LAYERS || pairs > SQ_NTM_HEADS)
         sq__golden_skip(golden, "this build's machines have up to %d layers of controller and %d heads of a kind", SQ_NTM_LAYERS, SQ_NTM_HEADS);
     if (shifts < 1 || shifts % 2 == 0) sq__golden_fail(golden, "a read head has %lld rules for keys of %lld numbers", (long long)head->shape[0], (long long)s->M);

@@ -14,7 +14,6 @@ sq_family_fn sq__family_memory_compressed, sq__family_perceiver, sq__family_luna
 sq_family_fn sq__family_sinkhorn;
 sq_family_fn sq__family_routing;
 sq_family_fn sq__family_reversible, sq__family_feed_forward;
-sq_family_fn sq__family_ntm;
 sq_family_fn sq__family_ntm, sq__family_memory_network;
 sq_family_fn sq__family_aft, sq__family_synthesizer, sq__family_set_transformer, sq__family_long_short;
 sq_family_fn sq__family_softmax, sq__family_mha, sq__family_linformer, sq__family_performer, sq__family_infinite_former, sq__family_block,

@@ -14,7 +14,7 @@
     X(perceiver_io)            \
     X(luna)                    \
     X(luna_causal)             \
-    X(memorizing_transformer)   \
+    X(memorizing_transformer)  \
     X(retnet)                  \
     X(gla)                     \
     X(deltanet)                \

@@ -136,7 +136,7 @@ static void linear_layers(void **state)
     float *r = draw("r", R * O, -1, 1);
     const sq_var *hidden = sq__linear(tape, input(x, 2, R, I, 0), input(w1, 2, F, I, 0), input(b1, 1, F, 0, 0));
     const sq_var *out = sq__feed_forward(tape, &(sq_feed_forward_inputs){ input(x, 2, R, I, 0), input(w1, 2, F, I, 0), input(b1, 1, F, 0, 0),
-                                         input(w2, 2, O, F, 0), input(b2, 1, O, 0, 0), input(r, 2, R, O, 0) }, SQ_GELU, 0);
+                                         input(w2, 2, O, F, 0), input(b2, 1, O, 0, 0), input(r, 2, R, O, 0), 0 }, SQ_GELU, 0);
     for (int row = 0; row < R; row++) {
         double h[F];
         for (int f = 0; f < F; f++) {

@@ -249,7 +249,7 @@ static void attention(void **state)
 
 /* Tried above, and in the files of their families. */
 static const sq_op *const elsewhere[] = { &sq__op_activate, &sq__op_attention, &sq__op_relative_attention, &sq__op_prepend_rows, &sq__op_ntm,
-                                          &sq__op_inverted_attention, &sq__op_mean_scan, &sq__op_head_scores, &sq__op_retrieved, &sq__op_continuous_read, &sq__op_gated_scan, &sq__op_wkv, &sq__op_short_convolution,
+                                          &sq__op_inverted_attention, &sq__op_mean_scan, &sq__op_head_scores, &sq__op_retrieved, &sq__op_continuous_read, &sq__op_continuous_written, &sq__op_gated_scan, &sq__op_wkv, &sq__op_short_convolution,
                                           &sq__op_recompute, &sq__op_reversible };
 
 /* Every row of the table appears in a case above. */

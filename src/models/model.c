@@ -224,9 +224,9 @@ static sq_var *pool(const sq_model *model, sq_tape *tape, sq_var *rows, const sq
     return pooled ? sq__reshape(tape, pooled, 2, (const int64_t[]){ pooled->shape[0], pooled->shape[2] }) : NULL;
 }
 
-sq_var *sq__model_forward(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_var **auxiliary)
+static sq_var *forward(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_carry *carry, sq_var **auxiliary)
 {
-    sq_backbone_call call = { .auxiliary = auxiliary, .scope = sq__scope_begin(tape) };
+    sq_backbone_call call = { .carry = carry, .auxiliary = auxiliary, .scope = sq__scope_begin(tape) };
     if (auxiliary) *auxiliary = NULL;
     sq_var *rows = run(model, tape, batch, &call);
     sq_var *logits = sq__linear_run(&model->head, tape, model->per_event ? rows : pool(model, tape, rows, &call));
@@ -235,7 +235,26 @@ sq_var *sq__model_forward(sq_model *model, sq_tape *tape, const sq_batch *batch,
     return logits;
 }
 
+sq_var *sq__model_forward(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_var **auxiliary)
+{
+    return forward(model, tape, batch, NULL, auxiliary);
+}
+
 /* ---- streams ---- */
+
+bool sq__model_last(const sq_model *model) { return model->per_event || model->config.pooling == SQ_BY_LAST; }
+
+static void see(sq_carry *carry, const sq_batch *batch)
+{
+    for (int64_t b = 0; b < batch->B; b++) carry->seen[b] += batch->lengths[b];
+}
+
+sq_var *sq__model_segment(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_carry *carry, sq_var **auxiliary)
+{
+    sq_var *outputs = forward(model, tape, batch, carry, auxiliary);
+    if (outputs) see(carry, batch);
+    return outputs;
+}
 
 bool sq__model_streams(const sq_model *model)
 {
@@ -268,6 +287,6 @@ sq_var *sq__model_stream(sq_model *model, sq_tape *tape, const sq_batch *batch, 
     if (rows && model->config.pooling == SQ_BY_MEAN) rows = means_so_far(model, tape, rows, batch, carry);
     sq_var *logits = sq__linear_run(&model->head, tape, rows);
     sq__scope_end(tape, call.scope, logits, NULL);
-    for (int64_t b = 0; logits && b < batch->B; b++) carry->seen[b] += batch->lengths[b];
+    if (logits) see(carry, batch);
     return logits;
 }

@@ -41,6 +41,11 @@ void sq__model_zero_gradients(sq_model *model);
 /* ---- streams: events that come a few at a time ---- */
 
 bool sq__model_streams(const sq_model *model);
+/* Whether an answer comes from one row: that of its event, or the last. */
+bool sq__model_last(const sq_model *model);
+/* As sq__model_forward, of sequences that go on from the carry, which moves on; what it brings in has no gradient. The answer of a
+ * sequence is that of its last row here. */
+sq_var *sq__model_segment(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_carry *carry, sq_var **auxiliary);
 const sq_carry_layout *sq__model_layout(const sq_model *model);
 /* Logits [B,T,classes] after each event of the batch, as if all that the carry has seen stood before it; the carry moves on. */
 sq_var *sq__model_stream(sq_model *model, sq_tape *tape, const sq_batch *batch, sq_carry *carry);

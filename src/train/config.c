@@ -24,6 +24,7 @@ const sq_field sq__train_fields[] = {
     SQ_CHOICE(sq_train_config, class_weights, "none", weightings, "balanced: each class weighs the same in the loss"),
     SQ_INT(sq_train_config, patience, "5", 0, 100000, "epochs without a better validation metric before stopping; 0: never stop early"),
     SQ_CHOICE(sq_train_config, metric, "auto", metrics, "validation metric that chooses the best epoch; auto: auc, of a number mse, of events log-loss, of bits bits"),
+    SQ_INT(sq_train_config, segment, "0", 0, 1 << 24, "events per segment for truncated back-propagation: an update each, the state carried on; 0: whole sequences"),
     SQ_INT(sq_train_config, redraw, "1000", 0, 1000000000, "steps between redraws of random features; 0: never"),
     SQ_FLOAT(sq_train_config, checkpoint_seconds, "60", 0, 1e9, "least time between checkpoints within an epoch; each epoch ends with one"),
     SQ_INT(sq_train_config, checkpoint_steps, "0", 0, 1000000000, "checkpoint also after so many steps; 0: by time alone"),

@@ -62,6 +62,7 @@ static sq_status set_up(sq_fitting *fitting, sq_error *error)
     SQ_TRY(sq__batcher_create(&fitting->batcher, data, SQ_SPLIT_TRAIN, job->train.batch, true, job->seed, error));
     make_schedule(fitting);
     SQ_TRY(make_class_weights(fitting, error));
+    if (job->train.segment > 0) SQ_TRY(sq__segments_create(&fitting->segments, job->train.segment, fitting->model, job->mechanism, error));
     SQ_TRY(sq__tally_create(&fitting->tally, data, SQ_SPLIT_VALIDATION, error));
     fitting->tape = sq__tape_create(true);
     fitting->quiet = sq__tape_create(false);
@@ -79,6 +80,7 @@ static void tear_down(sq_fitting *fitting)
     sq__batcher_destroy(&fitting->batcher);
     sq__free(fitting->class_weights);
     sq__tally_clear(&fitting->tally);
+    sq__segments_clear(&fitting->segments);
     sq__model_destroy(&fitting->model);
 }
 

@@ -5,6 +5,7 @@
 #include "report/events.h"
 #include "train/fit.h"
 #include "train/schedule.h"
+#include "train/segments.h"
 #include "train/state.h"
 #include "train/tally.h"
 
@@ -18,13 +19,14 @@ typedef struct sq_fitting {
     sq_schedule schedule;
     float *class_weights;              /* [classes], or NULL: all 1 */
     sq_tally tally;                    /* of the validation split */
+    sq_segments segments;              /* length 0: whole sequences */
     int64_t first_step;                /* where this call began: for the time left */
     double last_checkpoint;            /* sq__clock() */
     sq_events *events;
     sq_train_state state;
 } sq_fitting;
 
-/* One batch: gradient, clipping, AdamW. A loss or gradient that is not finite sets state.diverged and leaves the parameters. */
+/* One batch, or its segments one after the other: gradient, clipping, AdamW. A loss or gradient that is not finite sets state.diverged and leaves the parameters. */
 sq_status sq__fit_step(sq_fitting *fitting, sq_error *error);
 /* Validation, best weights, early stopping, curve, events, metrics.csv; then the state stands at the next epoch. */
 sq_status sq__fit_epoch_end(sq_fitting *fitting, sq_error *error);

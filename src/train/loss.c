@@ -14,19 +14,33 @@ sq_var *sq__batch_loss(sq_tape *tape, const sq_schema *schema, sq_var *outputs, 
     return NULL;
 }
 
-sq_loss_sum sq__reported_loss(const sq_schema *schema, const sq_batch *batch, double loss)
+static int64_t asked_of(const sq_schema *schema, const sq_batch *batch)
 {
-    const double B = (double)batch->B, deviation = schema->target_deviation;
+    const int64_t events = batch->B * batch->T;
     int64_t asked = 0;
     switch (schema->target) {
-    case SQ_TARGET_CLASS: return (sq_loss_sum){ loss * B, B };
-    case SQ_TARGET_NUMBER: return (sq_loss_sum){ loss * deviation * deviation * B, B };
+    case SQ_TARGET_CLASS:
+        for (int64_t i = 0; i < batch->B; i++) asked += batch->labels[i] != SQ_NOT_ASKED;
+        break;
+    case SQ_TARGET_NUMBER:
+        for (int64_t i = 0; i < batch->B; i++) asked += !isnan(batch->targets[i]);
+        break;
     case SQ_TARGET_EVENT_CLASS:
-        for (int64_t i = 0; i < batch->B * batch->T; i++) asked += batch->event_labels[i] != SQ_NOT_ASKED;
-        return (sq_loss_sum){ loss * (double)asked, (double)asked };
+        for (int64_t i = 0; i < events; i++) asked += batch->event_labels[i] != SQ_NOT_ASKED;
+        break;
     case SQ_TARGET_EVENT_BITS:
-        for (int64_t i = 0; i < batch->B * batch->T * batch->bit_count; i++) asked += !isnan(batch->event_bits[i]);
-        return (sq_loss_sum){ loss * (double)asked / log(2), B };
+        for (int64_t i = 0; i < events * batch->bit_count; i++) asked += !isnan(batch->event_bits[i]);
+        break;
     }
-    return (sq_loss_sum){ 0, 0 };
+    return asked;
+}
+
+bool sq__batch_asks(const sq_schema *schema, const sq_batch *batch) { return asked_of(schema, batch) > 0; }
+
+sq_loss_sum sq__reported_loss(const sq_schema *schema, const sq_batch *batch, int64_t ending, double loss)
+{
+    const double asked = (double)asked_of(schema, batch), deviation = schema->target_deviation;
+    if (schema->target == SQ_TARGET_NUMBER) loss *= deviation * deviation;
+    if (schema->target == SQ_TARGET_EVENT_BITS) return (sq_loss_sum){ loss * asked / log(2), (double)ending };
+    return (sq_loss_sum){ loss * asked, asked };
 }

@@ -10,7 +10,8 @@
 #define SQ_STATE_COUNTERS(X)                                                                          \
     X(epoch)          /* under way, from 0 */                                                         \
     X(batch)          /* next batch of it; the number of batches: all done, not yet validated */      \
-    X(step)           /* steps done */                                                                \
+    X(step)           /* batches done */                                                              \
+    X(updates)        /* of the weights: a batch each, or with segments several */                    \
     X(best_epoch)     /* from 1; 0: none yet */                                                       \
     X(stale)          /* epochs since the best one */                                                 \
     X(ended)          /* 1: no more training */                                                       \

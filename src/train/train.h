@@ -15,6 +15,7 @@ typedef struct sq_train_config {
     int class_weights;                 /* "none", "balanced" */
     int64_t patience;                  /* epochs without improvement of `metric` before stopping; 0: never stop */
     int metric;                        /* "auto", or one that the target has */
+    int64_t segment;                   /* events between which back-propagation through time ends; 0: none */
     int64_t redraw;                    /* steps between redraws of random features; 0: never */
     double checkpoint_seconds;         /* least time between checkpoints inside an epoch; one is always made at its end */
     int64_t checkpoint_steps;          /* also every so many steps; 0: by time alone */

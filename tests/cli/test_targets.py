@@ -49,7 +49,8 @@ class Targets(Case):
             file.write("text\n" + "".join(f"{'abc' * 9}{i % 3}\n" for i in range(60)))
         with open(self.path("task.yaml"), "w") as file:
             file.write("data: {kind: text, files: texts.csv, text: text, target: {kind: event-class, next: true}, max_length: 16}\n")
-        out = self.run_program("train", "task.yaml", "--model", "gru", "--out", "run", *TINY, "--set", "train.batch=4", "--set", "train.learning_rate=0.02", "--set", "train.epochs=10")[0]
+        out = self.run_program("train", "task.yaml", "--attention", "softmax", "--out", "run", *TINY, "--set", "model.causal=true", "--set", "train.batch=4",
+                               "--set", "train.learning_rate=0.02", "--set", "train.epochs=8")[0]
         self.assertRegex(out, r"test +accuracy 0\.[6-9]")
         self.refused("train", "task.yaml", "--attention", "softmax", "--out", "other", *TINY, says="set model.causal to true")
         self.run_program("predict", "run", "texts.csv", "-o", "predictions.csv")

@@ -279,12 +279,101 @@ static void what_does_not_suit_is_refused(void **state)
     sq__dataset_destroy(&next);
 }
 
+/* ---- segments ---- */
+
+/* One segment that holds all is the whole: the same updates of the same weights. */
+static void one_segment_is_the_whole(void **state)
+{
+    (void)state;
+    for (int kind = SQ_TARGET_CLASS; kind <= SQ_TARGET_EVENT_BITS; kind++) {
+        sq_dataset *d = asking((sq_target_kind)kind, 40);
+        char whole[32], one[32];
+        sq_run_result a, b;
+        sq_error error;
+        snprintf(whole, sizeof whole, "segment-0-%d", kind);
+        snprintf(one, sizeof one, "segment-1-%d", kind);
+        sq_train_job job = job_of(d, in_root(whole));
+        job.train.epochs = 2;
+        assert_ok(sq__train_run(&job, &a, &error), &error);
+        job.folder = in_root(one);
+        job.train.segment = 12;
+        assert_ok(sq__train_run(&job, &b, &error), &error);
+        for (int e = 0; e < 2; e++) {
+            assert_close(b.curve[e].train_loss, a.curve[e].train_loss, 1e-5 * a.curve[e].train_loss);
+            assert_close(b.curve[e].validation_loss, a.curve[e].validation_loss, 1e-5 * a.curve[e].validation_loss);
+        }
+        sq_run_result_clear(&a);
+        sq_run_result_clear(&b);
+        sq__dataset_destroy(&d);
+    }
+}
+
+/* Segments of three events: what the first of them asks stands in the segment before and comes over with the state alone. */
+static void a_state_comes_over(void **state)
+{
+    (void)state;
+    sq_dataset *d = asking(SQ_TARGET_EVENT_CLASS, 300);
+    sq_run_result result;
+    sq_error error;
+    for (int64_t i = 0; i < d->examples; i++)
+        for (int64_t t = 0; t < d->length[i]; t++)   /* in validation and test only segments' beginnings ask */
+            if (i % 10 >= 6 && t % 3 != 0) d->event_label[d->start[i] + t] = SQ_NOT_ASKED;
+    sq_train_job job = job_of(d, in_root("segments"));
+    job.train.segment = 3;
+    job.train.epochs = 8;
+    assert_ok(sq__train_run(&job, &result, &error), &error);
+    if (!(result.test.accuracy > 0.95)) fail_msg("accuracy %g", result.test.accuracy);
+    assert_int_equal(result.steps, 8 * ((d->split_size[SQ_SPLIT_TRAIN] + 7) / 8));
+    sq_run_result_clear(&result);
+    sq__dataset_destroy(&d);
+}
+
+static void segments_resume_and_are_refused(void **state)
+{
+    (void)state;
+    sq_dataset *d = asking(SQ_TARGET_CLASS, 60);
+    sq_run_result a, b;
+    sq_error error;
+    sq_train_job job = job_of(d, in_root("segments-whole"));
+    job.train.epochs = 3;
+    job.train.segment = 5;
+    assert_ok(sq__train_run(&job, &a, &error), &error);
+    sq_stop_flag stop = 0;
+    job.folder = in_root("segments-parts");
+    job.stop = &stop;
+    job.user = (void *)(uintptr_t)&stop;
+    job.progress = stop_at_step_6;
+    job.threads = 2;
+    assert_int_equal(sq__train_run(&job, &b, &error), SQ_INTERRUPTED);
+    stop = 0;
+    job.progress = NULL;
+    job.resume = true;
+    assert_ok(sq__train_run(&job, &b, &error), &error);
+    assert_same_result(&a, &b);
+    sq_run_result_clear(&a);
+    sq_run_result_clear(&b);
+
+    job = job_of(d, in_root("refused"));
+    job.train.segment = 5;
+    job.mechanism = "softmax";
+    assert_int_equal(sq__train_run(&job, &a, &error), SQ_UNSUPPORTED);
+    assert_string_equal(error.message, "softmax does not go on from a state, which train.segment needs; models that do: 'subquad list'");
+    job.mechanism = "gru";
+    assert_ok(sq__fields_set(sq__model_fields, &job.model, "model", "pooling", "mean", &error), &error);
+    assert_int_equal(sq__train_run(&job, &a, &error), SQ_UNSUPPORTED);
+    assert_contains(error.message, "model.pooling last");
+    assert_false(sq__file_exists(in_root("refused")));
+    sq__dataset_destroy(&d);
+    assert_int_equal(sq_memory_current(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_in_their_own_units), cmocka_unit_test(events_by_all_that_ask), cmocka_unit_test(bits_by_sequence),
         cmocka_unit_test(a_constant_is_measured), cmocka_unit_test(every_kind_is_learned), cmocka_unit_test(a_run_goes_on_to_the_same_bits),
-        cmocka_unit_test(ridge_regression_fits_counts), cmocka_unit_test(what_does_not_suit_is_refused),
+        cmocka_unit_test(ridge_regression_fits_counts), cmocka_unit_test(what_does_not_suit_is_refused), cmocka_unit_test(one_segment_is_the_whole),
+        cmocka_unit_test(a_state_comes_over), cmocka_unit_test(segments_resume_and_are_refused),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
 }

@@ -28,6 +28,17 @@ class Data(Case):
         for name in ("train.csv", "validation.csv", "test.csv"):
             self.assertEqual(read(self.path("a", name)), read(self.path("b", name)))
 
+    def test_every_task_can_be_compared(self):
+        few = ["--train", 4, "--validation", 2, "--test", 2]
+        smaller = {"sorting": ["--length", 30], "adding": ["--length", 20], "listops": ["--min-length", 20, "--max-length", 60], "permuted-pixels": ["--size", 8]}
+        names = re.findall(r"^  ([a-z-]+)  +\w", self.run_program("data", "--help")[0], re.M)
+        for name in set(names) - {"clients", "babi"}:
+            self.run_program("data", name, "--out", name, *few, *smaller.get(name, []))
+            out = self.run_program("compare", f"{name}/task.yaml", "--out", f"{name}/all", "-q", "--seeds", 1, "--threads", 1, "--set", "train.epochs=1",
+                                   "--set", "model.width=16", "--set", "model.heads=2")[0]
+            refused = [line for line in out.splitlines() if line.startswith("NO RESULT") or line.startswith("DIVERGED")]
+            self.assertEqual(refused, [], name)
+
     def test_what_is_wrong_is_said_in_one_line(self):
         self.refused("data", "coppy", "--out", "a", says="unknown kind 'coppy'; did you mean 'copy'?")
         self.refused("data", "copy", says="data copy: --out DIR is missing")

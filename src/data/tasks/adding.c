@@ -59,7 +59,7 @@ static void data(const void *options, const void *state, FILE *out)
 static void settings(const void *options, FILE *out)
 {
     (void)options;
-    sq__task_settings(out, &(sq_task_settings){ .layers = 1, .width = 128, .rate = 0.001, .epochs = 20, .batch = 32, .mechanisms = "softmax,linear", .baselines = "gru,logistic" });
+    sq__task_settings(out, &(sq_task_settings){ .layers = 1, .width = 128, .rate = 0.001, .epochs = 20, .batch = 32, .mechanisms = "softmax", .models = "retnet,mamba-2", .baselines = "gru,logistic" });
 }
 
 static void readme(const void *options, const void *state, FILE *out)

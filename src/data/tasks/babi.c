@@ -198,7 +198,7 @@ static void data(const void *options, const void *state, FILE *out)
 static void settings(const void *options, FILE *out)
 {
     (void)options;
-    sq__task_settings(out, &(sq_task_settings){ .layers = 2, .width = 64, .dropout = 0.1, .rate = 0.002, .epochs = 60, .batch = 32, .mechanisms = "softmax", .baselines = "gru,logistic", .pooling = "last" });
+    sq__task_settings(out, &(sq_task_settings){ .layers = 2, .width = 64, .dropout = 0.1, .rate = 0.002, .epochs = 60, .batch = 32, .mechanisms = "softmax", .models = "memory-network", .baselines = "gru,logistic" });
 }
 
 static void readme(const void *options, const void *state, FILE *out)

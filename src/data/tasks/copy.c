@@ -117,7 +117,7 @@ static void copy_data(const void *options, const void *state, FILE *out)
 static void settings(const void *options, FILE *out)
 {
     (void)options;
-    sq__task_settings(out, &(sq_task_settings){ .layers = 2, .width = 128, .causal = true, .rate = 0.001, .epochs = 10, .batch = 16, .mechanisms = "softmax,linear", .baselines = "gru" });
+    sq__task_settings(out, &(sq_task_settings){ .layers = 2, .width = 128, .causal = true, .rate = 0.001, .epochs = 10, .batch = 16, .mechanisms = "softmax", .models = "ntm,transformer-xl,deltanet", .baselines = "gru" });
 }
 
 static void copy_readme(const void *options, const void *state, FILE *out)

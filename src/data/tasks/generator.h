@@ -61,7 +61,6 @@ typedef struct sq_task_settings {
     bool causal;
     double dropout, rate;
     int epochs, batch;
-    const char *pooling;               /* NULL: auto */
     const char *mechanisms, *models, *baselines;   /* to compare: names by comma; models NULL: none */
 } sq_task_settings;
 void sq__task_settings(FILE *out, const sq_task_settings *settings);

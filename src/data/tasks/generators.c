@@ -53,8 +53,8 @@ static const sq_generator *find(const char *name, sq_error *error)
 
 void sq__task_settings(FILE *out, const sq_task_settings *s)
 {
-    fprintf(out, "model:\n  layers: %d\n  width: %d\n  heads: 4\n  feed_forward: %d\n  positions: sinusoidal\n  pooling: %s\n  causal: %s\n  dropout: %g\n  embedding_dropout: 0\n",
-            s->layers, s->width, s->feed_forward ? s->feed_forward : 2 * s->width, s->pooling ? s->pooling : "auto", s->causal ? "true" : "false", s->dropout);
+    fprintf(out, "model:\n  layers: %d\n  width: %d\n  heads: 4\n  feed_forward: %d\n  positions: sinusoidal\n  causal: %s\n  dropout: %g\n  embedding_dropout: 0\n",
+            s->layers, s->width, s->feed_forward ? s->feed_forward : 2 * s->width, s->causal ? "true" : "false", s->dropout);
     fprintf(out, "train:\n  epochs: %d\n  batch: %d\n  learning_rate: %g\n  weight_decay: 0\n  warmup: 0.05\n  schedule: cosine\n  patience: 0\n", s->epochs, s->batch, s->rate);
     fprintf(out, "compare:\n  mechanisms: \"%s\"\n  models: \"%s\"\n  baselines: \"%s\"\n  seeds: 3\n  lengths: \"\"\n", s->mechanisms, s->models ? s->models : "none", s->baselines);
 }

@@ -95,7 +95,7 @@ static void recall_data(const void *options, const void *state, FILE *out)
 static void settings(const void *options, FILE *out)
 {
     (void)options;
-    sq__task_settings(out, &(sq_task_settings){ .layers = 2, .width = 128, .causal = true, .rate = 0.001, .epochs = 10, .batch = 16, .mechanisms = "softmax,linear", .baselines = "gru" });
+    sq__task_settings(out, &(sq_task_settings){ .layers = 2, .width = 128, .causal = true, .rate = 0.001, .epochs = 10, .batch = 16, .mechanisms = "softmax", .models = "ntm,transformer-xl,deltanet", .baselines = "gru" });
 }
 
 static void recall_readme(const void *options, const void *state, FILE *out)

@@ -115,7 +115,7 @@ static void settings(const void *options, FILE *out)
 {
     const config *c = options;
     sq__task_settings(out, &(sq_task_settings){ .layers = 3, .width = 120, .feed_forward = 120, .causal = c->answer == GIVEN, .dropout = 0.1, .rate = 0.0005, .epochs = 20,
-                                                .batch = 8, .mechanisms = "infinite-former,sliding-window,linear", .baselines = "gru" });
+                                                .batch = 8, .mechanisms = "linear", .models = "infinite-memory,transformer-xl,compressive-transformer", .baselines = "gru" });
 }
 
 static void readme(const void *options, const void *state, FILE *out)

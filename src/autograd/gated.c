@@ -115,7 +115,7 @@ static void gated_vjp(sq_tape *tape, sq_node *node)
     for (int i = 0; i < INPUTS; i++) sq__hit(tape, node->inputs[i], &targets[i]);
 }
 
-const sq_op sq__op_gated_scan = { "gated_scan", ~0u, false, gated_shape, gated_forward, gated_vjp };
+const sq_op sq__op_gated_scan = { "gated_scan", SQ_READS_INPUTS | SQ_READS_OUTPUT, false, gated_shape, gated_forward, gated_vjp };
 
 sq_var *sq__gated_scan(sq_tape *tape, const sq_gated_inputs *inputs, const sq_gated_rule *rule, int64_t heads, int64_t groups, sq_var **last)
 {

@@ -144,7 +144,7 @@ static void convolution_vjp(sq_tape *tape, sq_node *node)
     sq__pool_release(tape->pool, sums);
 }
 
-const sq_op sq__op_short_convolution = { "short_convolution", ~0u, false, convolution_shape, convolution_forward, convolution_vjp };
+const sq_op sq__op_short_convolution = { "short_convolution", SQ_READS_INPUTS | SQ_READS_OUTPUT, false, convolution_shape, convolution_forward, convolution_vjp };
 
 sq_var *sq__short_convolution(sq_tape *tape, sq_var *x, sq_var *weight, sq_var *bias, sq_var *initial, const int32_t *lengths, sq_var **last)
 {

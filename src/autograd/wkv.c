@@ -130,7 +130,7 @@ static void wkv_vjp(sq_tape *tape, sq_node *node)
     for (int i = R; i <= V; i++) sq__hit(tape, node->inputs[i], &targets[i]);
 }
 
-const sq_op sq__op_wkv = { "wkv", ~0u, false, wkv_shape, wkv_forward, wkv_vjp };
+const sq_op sq__op_wkv = { "wkv", SQ_READS_INPUTS | SQ_READS_OUTPUT, false, wkv_shape, wkv_forward, wkv_vjp };
 
 sq_var *sq__wkv(sq_tape *tape, sq_var *r, sq_var *k, sq_var *v, sq_var *rate, sq_var *bonus, sq_var *initial, const int32_t *lengths, sq_var **last)
 {

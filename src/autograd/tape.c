@@ -54,6 +54,8 @@ void sq__tape_mode(sq_tape *tape, bool training, uint64_t seed, uint64_t step)
     tape->step = step;
 }
 
+bool sq__tape_training(const sq_tape *tape) { return tape->training; }
+
 void sq__out_of_memory(sq_tape *tape)
 {
     if (tape->status == SQ_OK) tape->status = sq__no_memory(&tape->error);

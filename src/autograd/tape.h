@@ -46,6 +46,7 @@ void sq__tape_reset(sq_tape *tape);                  /* drops all variables */
 sq_status sq__tape_status(const sq_tape *tape, sq_error *error);
 void sq__tape_fail(sq_tape *tape, const sq_error *error);   /* for what is built on operations; the first failure is kept */
 void sq__tape_mode(sq_tape *tape, bool training, uint64_t seed, uint64_t step);   /* dropout and draws are keyed by (seed, step, place on the tape) */
+bool sq__tape_training(const sq_tape *tape);
 
 sq_var *sq__tape_input(sq_tape *tape, int rank, const int64_t *shape, const float *value, bool needs_gradient);  /* borrows value */
 sq_var *sq__tape_parameter(sq_tape *tape, sq_parameter *parameter);

@@ -9,7 +9,8 @@
 #include "base/fields.h"
 #include "models/config.h"
 #include "nn/carry.h"
-#include "nn/parameters.h"
+#include "nn/layers.h"
+#include "subquad/task.h"
 
 enum {
     SQ_MODEL_STREAMS = 1,              /* causal, and goes on from a carry */
@@ -22,6 +23,8 @@ typedef struct sq_backbone_spec {
     const sq_model_config *model;      /* what applies of it */
     int64_t max_length;                /* longest sequence that will come */
     int classes;
+    sq_target_kind target;             /* what is asked of the model, and whether of the next event */
+    bool next;
     const char *mechanism;             /* encoder: of its attention */
     const sq_option *options;
     int option_count;
@@ -34,7 +37,7 @@ typedef struct sq_backbone_spec {
 typedef struct sq_backbone_kind sq_backbone_kind;
 
 /* First member of what a kind's create makes. */
-typedef struct sq_backbone { const sq_backbone_kind *kind; int64_t row_width; unsigned can; } sq_backbone;   /* can: kind's, less what the options take away */
+typedef struct sq_backbone { const sq_backbone_kind *kind; int64_t row_width; unsigned can; } sq_backbone;   /* row_width: of what the head reads; can: kind's, less what the options take away */
 
 typedef struct sq_backbone_call {
     sq_var *x;                         /* [B,T,model.width]; rows beyond a length are rubbish that must not matter */
@@ -42,6 +45,8 @@ typedef struct sq_backbone_call {
     sq_carry *carry;                   /* NULL: sequences begin afresh and nothing is kept. Else read, and overwritten */
     sq_var **auxiliary;                /* NULL allowed; a weighted regulariser is added to *auxiliary (NULL: becomes it) */
     sq_scope scope;                    /* rows before a layer may go when it is done: sq__scope_end */
+    const int32_t *asked;              /* decode: [B,T] the class of each event, SQ_NOT_ASKED where none is asked; NULL: one answer is asked */
+    const sq_linear *head;             /* decode: what reads rows of row_width */
     const int32_t *row_lengths;        /* UNALIGNED: set by run where not all rows count */
 } sq_backbone_call;
 
@@ -53,6 +58,9 @@ struct sq_backbone_kind {
     sq_status (*create)(sq_backbone **backbone, const sq_backbone_spec *spec, const void *config, sq_error *error);   /* checks the options, too */
     void (*destroy)(sq_backbone *backbone);   /* of whole and of half-made ones */
     sq_var *(*run)(const sq_backbone *backbone, sq_tape *tape, sq_backbone_call *call);   /* rows [B,T,row_width]; UNALIGNED: [B,R,row_width] */
+    /* Kinds that say their answer token after token, from the rows of run: outputs [B, outputs], or where events are asked [B*T, outputs],
+     * rubbish where none is. NULL: the model's pooling and head do it. */
+    sq_var *(*decode)(const sq_backbone *backbone, sq_tape *tape, const sq_backbone_call *call, sq_var *rows);
     sq_status (*redraw)(sq_backbone *backbone, uint64_t draw, sq_error *error);           /* random features and the like; NULL: none */
 };
 

@@ -20,7 +20,8 @@
     X(deltanet)                \
     X(gated_deltanet)          \
     X(mamba_2)                 \
-    X(rwkv)
+    X(rwkv)                    \
+    X(encoder_decoder)
 
 #define DECLARE(symbol) extern const sq_backbone_kind sq__backbone_##symbol;
 SQ_BACKBONES(DECLARE)

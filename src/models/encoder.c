@@ -5,9 +5,8 @@
  * encoder.norm.{weight,bias}. */
 #include <string.h>
 
-#include "models/backbone.h"
+#include "models/encoder.h"
 #include "models/events.h"
-#include "nn/stack.h"
 
 typedef struct encoder { sq_backbone base; sq_stack stack; } encoder;
 
@@ -52,12 +51,17 @@ static sq_transformer_config layer_config(const sq_backbone_spec *spec)
     };
 }
 
+sq_stack_config sq__encoder_stack(const sq_backbone_spec *spec)
+{
+    const sq_model_config *c = spec->model;
+    return (sq_stack_config){ .layer = layer_config(spec), .layers = (int)c->layers, .share = c->share_layers, .share_tensors = layers_share_tensors(spec),
+                              .keeps = c->reversible ? SQ_STACK_REVERSIBLE : c->recompute ? SQ_STACK_RECOMPUTED : SQ_STACK_KEPT };
+}
+
 static sq_status create(sq_backbone **backbone, const sq_backbone_spec *spec, const void *config, sq_error *error)
 {
     (void)config;
-    const sq_model_config *c = spec->model;
-    sq_stack_config stack = { .layer = layer_config(spec), .layers = (int)c->layers, .share = c->share_layers, .share_tensors = layers_share_tensors(spec),
-                              .keeps = c->reversible ? SQ_STACK_REVERSIBLE : c->recompute ? SQ_STACK_RECOMPUTED : SQ_STACK_KEPT };
+    const sq_stack_config stack = sq__encoder_stack(spec);
     encoder *e = sq__alloc_zero(sizeof *e);
     if (!e) return sq__no_memory(error);
     *backbone = &e->base;

@@ -65,6 +65,8 @@ static sq_status check_pooling(sq_model *model, const sq_backbone_kind *kind, co
         c->pooling = SQ_BY_LAST;
         return SQ_OK;
     }
+    if (kind->decode && c->pooling != SQ_BY_AUTO)
+        return sq__fail(error, SQ_UNSUPPORTED, "%s says its answer by a decoder: rows are not pooled, and model.pooling must be auto", name);
     if (c->pooling == SQ_BY_AUTO) c->pooling = kind->can & SQ_MODEL_LAST ? SQ_BY_LAST : SQ_BY_MEAN;
     if (c->pooling == SQ_BY_CLASS && (c->causal || kind->can & SQ_MODEL_STREAMS))
         return sq__fail(error, SQ_UNSUPPORTED, "a causal model cannot pool by a class token, which stands first and would see nothing; pool by last or mean");
@@ -78,6 +80,7 @@ static sq_status create_backbone(sq_model *model, const sq_backbone_kind *kind, 
     const sq_model_config *c = &model->config;
     const int class_token = c->pooling == SQ_BY_CLASS;
     const sq_backbone_spec of = { .model = c, .max_length = spec->schema->max_length + class_token, .classes = spec->schema->class_count,
+                                  .target = spec->schema->target, .next = spec->schema->next,
                                   .mechanism = spec->name, .options = spec->options, .option_count = spec->option_count,
                                   .threads = spec->threads, .seed = spec->seed, .set = &model->parameters, .layout = &model->layout };
     if (class_token)
@@ -228,9 +231,12 @@ static sq_var *forward(sq_model *model, sq_tape *tape, const sq_batch *batch, sq
 {
     sq_backbone_call call = { .carry = carry, .auxiliary = auxiliary, .scope = sq__scope_begin(tape) };
     if (auxiliary) *auxiliary = NULL;
-    sq_var *rows = run(model, tape, batch, &call);
-    sq_var *logits = sq__linear_run(&model->head, tape, model->per_event ? rows : pool(model, tape, rows, &call));
-    if (model->per_event && logits) logits = sq__reshape(tape, logits, 2, (const int64_t[]){ batch->B * batch->T, logits->shape[2] });
+    sq_var *rows = run(model, tape, batch, &call), *logits = NULL;
+    call.asked = batch->event_labels;
+    call.head = &model->head;
+    if (model->backbone->kind->decode) logits = rows ? model->backbone->kind->decode(model->backbone, tape, &call, rows) : NULL;
+    else logits = sq__linear_run(&model->head, tape, model->per_event ? rows : pool(model, tape, rows, &call));
+    if (model->per_event && logits && !model->backbone->kind->decode) logits = sq__reshape(tape, logits, 2, (const int64_t[]){ batch->B * batch->T, logits->shape[2] });
     sq__scope_end(tape, call.scope, logits, auxiliary ? *auxiliary : NULL);
     return logits;
 }

@@ -9,6 +9,7 @@ static sq_transformer_config layer_config(const sq_decoder_config *c)
     layer.cross = layer.attention;
     layer.cross.cross = true;
     layer.cross.causal = false;
+    layer.cross.key_width = c->memory_width;
     layer.cross.max_length = c->longest_source > c->longest ? c->longest_source : c->longest;
     return layer;
 }

@@ -14,7 +14,8 @@
 typedef struct sq_decoder_config {
     int64_t words, longest;            /* tokens that can come; most in a sequence */
     int64_t longest_source;
-    int64_t width, heads, feed_forward;
+    int64_t width, memory_width;       /* memory_width: of the source's rows; 0: width */
+    int64_t heads, feed_forward;
     int layers;
     bool learned_positions, pre_norm;  /* else sinusoidal, post-norm */
     sq_activation activation;
@@ -37,7 +38,7 @@ typedef struct sq_decoder_inputs {
     int64_t B, T;
     const int32_t *tokens;             /* [B,T]; below 0: none */
     const int32_t *lengths;            /* [B] of the tokens; NULL: T. Borrowed until reset, as are the others */
-    sq_var *memory;                    /* [B,N,width]: rows of the source */
+    sq_var *memory;                    /* [B,N,memory_width]: rows of the source */
     const int32_t *memory_lengths;     /* [B] or NULL */
 } sq_decoder_inputs;
 sq_var *sq__decoder_run(const sq_decoder *decoder, sq_tape *tape, const sq_decoder_inputs *inputs);   /* [B,T,width] */

@@ -49,10 +49,11 @@ static sq_status make_room(sq_decoding *d, sq_error *error)
 /* What every token will ask of the sources. */
 static sq_status project_sources(sq_decoding *d, sq_error *error)
 {
+    const int64_t width = d->spec.decoder->config.memory_width ? d->spec.decoder->config.memory_width : d->width;
     for (int i = 0; i < d->spec.decoder->count; i++) {
         const sq_attention_block *cross = &d->spec.decoder->layers[i].cross;
         sq__tape_reset(d->tape);
-        sq_var *memory = sq__tape_input(d->tape, 3, (const int64_t[]){ d->spec.B, d->spec.N, d->width }, d->spec.memory, false);
+        sq_var *memory = sq__tape_input(d->tape, 3, (const int64_t[]){ d->spec.B, d->spec.N, width }, d->spec.memory, false);
         const sq_var *keys = sq__linear_run(&cross->key, d->tape, memory), *values = sq__linear_run(&cross->value, d->tape, memory);
         SQ_TRY(sq__tape_status(d->tape, error));
         memcpy(d->layers[i].source_keys, keys->value, (size_t)keys->count * sizeof(float));

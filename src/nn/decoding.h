@@ -11,7 +11,7 @@ typedef struct sq_decoding sq_decoding;
 typedef struct sq_decoding_spec {
     const sq_decoder *decoder;         /* borrowed, as are the lengths */
     int64_t B, N, beam, longest;       /* longest: tokens at most, begin with them; to the decoder's */
-    const float *memory;               /* [B,N,width]; read while it is made */
+    const float *memory;               /* [B,N,memory_width]; read while it is made */
     const int32_t *memory_lengths;     /* [B] or NULL */
 } sq_decoding_spec;
 

@@ -19,12 +19,13 @@
     X(inverted_attention)                                                  /* inverted_attention.c */ \
     X(mean_scan) X(head_scores)                                            /* mean_scan.c, head_scores.c */ \
     X(retrieved)                                                           /* retrieved.c */       \
-    X(gru)                                                                 /* recurrent.c */       \
     X(relative_attention) X(prepend_rows)                                  /* relative.c, prepend_rows.c */ \
     X(continuous_read) X(continuous_written)                               /* continuous.c */      \
     X(ntm)                                                                 /* ntm.c */             \
     X(gated_scan) X(wkv) X(short_convolution)                              /* gated.c, wkv.c, short_convolution.c */ \
     X(recompute) X(reversible)                                             /* recompute.c, reversible.c */ \
+    X(recurrent)                                                           /* recurrent.c */       \
+    X(kronecker) X(unitary_penalty)                                        /* kronecker.c */       \
     X(cross_entropy) X(smoothed_divergence) X(regression)                  /* loss.c */
 
 #define SQ_OP_DECLARE(symbol) extern const sq_op sq__op_##symbol;

@@ -1,267 +1,230 @@
-/* gru: one direction of a gated recurrent layer (Cho et al., arXiv:1406.1078, in the form of torch.nn.GRU).
- *   r = sigmoid(Wir x + bir + Whr h + bhr)   z likewise   n = tanh(Win x + bin + r (Whn h + bhn))   h' = (1 - z) n + z h
- * One product gives all input projections; then each step multiplies the states of a slice of the batch. Sequences are independent,
- * so slices run side by side. Kept for the way back: gates r, z, n in the place of the input projections [B*T, 3H], and
- * m = Whn h + bhn [B*T, H]. Row (b, t) of a kept matrix is b*T + t; rows beyond a length stay zero. */
-#include <math.h>
+/* recurrent: a recurrent layer in one direction. Cells, maps and the walk are parts; here are shapes, memory and the gradients that
+ * are sums over all steps: one product for each weight.
+ * Kept for the way back, a row for each step of each sequence in the order of the walk: gates, the state before the step, and what
+ * the cell and the maps need. Without recording nothing is kept. */
+#include "autograd/recurrent.h"
 
 #include "autograd/ops.h"
+#include "autograd/recurrent_run.h"
 
-enum { X, WEIGHT_IH, WEIGHT_HH, BIAS_IH, BIAS_HH, INITIAL, INPUTS };
-enum { SAVED_GATES, SAVED_INNER, SLICE = 16 };   /* SLICE sequences walk together */
+enum { PROJECTION, WEIGHT, LEFT, BIAS, PARAMETERS, OUTPUT, INITIAL, INPUTS };
+enum { SAVED_ROWS, SAVED_WALK };
 
-typedef struct attributes { const int32_t *lengths; bool reverse; } attributes;
+typedef struct attributes { sq_cell cell; sq_map_kind map; sq_kronecker kronecker; const int32_t *lengths; bool reverse; } attributes;
 
-typedef struct gru {
-    int64_t B, T, I, H;
-    attributes a;
-    const float *x, *weight_ih, *weight_hh, *bias_ih, *bias_hh, *initial;
-    const float *packed_ih, *packed_hh;   /* transposed: [I, 3H], [H, 3H] */
-    float *gates, *inner, *out, *last;
-    const float *dout, *dlast;
-    float *dinitial, *scratch;
-    int64_t slice_scratch;             /* floats per thread */
-} gru;
+static const sq_map_part *const parts[] = { &sq__map_dense, &sq__map_low_rank, &sq__map_kronecker };
 
-static sq_status gru_shape(const sq_node *node, sq_shape *shapes, sq_error *error)
+/* Columns of the weight, and what kind of map it is. */
+static sq_status map_shape(const sq_node *node, int64_t blocks, int64_t H, int64_t P, sq_error *error)
 {
-    sq_var *const *in = node->inputs;
-    const sq_var *x = in[X], *w = in[WEIGHT_HH];
+    const sq_var *weight = node->inputs[WEIGHT], *left = node->inputs[LEFT];
     const attributes *a = node->attributes;
     char text[64];
-    if (x->rank != 3 || !x->count) return sq__fail(error, SQ_INVALID, "the input is %s; expected [B, T, I]", sq__shape_text(x, text));
-    if (!w || w->rank != 2 || w->shape[0] != 3 * w->shape[1] || !w->count)
-        return sq__fail(error, SQ_INVALID, "the recurrent weight is %s; expected [3 H, H]", w ? sq__shape_text(w, text) : "absent");
-    const int64_t H = w->shape[1], weight[2] = { 3 * H, x->shape[2] }, initial[2] = { x->shape[0], H };
-    if (!in[WEIGHT_IH]) return sq__fail(error, SQ_INVALID, "the input weight is absent");
-    SQ_TRY(sq__want_shape(in[WEIGHT_IH], "the input weight", 2, weight, error));
-    for (int i = BIAS_IH; i <= BIAS_HH; i++)
-        if (in[i]) SQ_TRY(sq__want_shape(in[i], "a bias", 1, weight, error));
-    if (in[INITIAL]) SQ_TRY(sq__want_shape(in[INITIAL], "the initial state", 2, initial, error));
-    for (int64_t b = 0; a->lengths && b < x->shape[0]; b++)
+    if (!weight) return sq__fail(error, SQ_INVALID, "the recurrent weight is absent");
+    if (a->map == SQ_MAP_KRONECKER) {
+        SQ_TRY(sq__kronecker_check(&a->kronecker, error));
+        if (sq__kronecker_in(&a->kronecker) != P || sq__kronecker_out(&a->kronecker) != H)
+            return sq__fail(error, SQ_INVALID, "the factors lead from %lld to %lld numbers; expected %lld to %lld",
+                            (long long)sq__kronecker_in(&a->kronecker), (long long)sq__kronecker_out(&a->kronecker), (long long)P, (long long)H);
+        return sq__want_shape(weight, "the factors", 2, (const int64_t[]){ blocks, sq__kronecker_floats(&a->kronecker) }, error);
+    }
+    if (a->map == SQ_MAP_DENSE) return sq__want_shape(weight, "the recurrent weight", 2, (const int64_t[]){ blocks * H, P }, error);
+    if (!left || left->rank != 2 || left->shape[1] != P || !left->count)
+        return sq__fail(error, SQ_INVALID, "the left factor is %s; expected [rank, %lld]", left ? sq__shape_text(left, text) : "absent", (long long)P);
+    return sq__want_shape(weight, "the recurrent weight", 2, (const int64_t[]){ blocks * H, left->shape[0] }, error);
+}
+
+static sq_status recurrent_shape(const sq_node *node, sq_shape *shapes, sq_error *error)
+{
+    sq_var *const *in = node->inputs;
+    const sq_var *x = in[PROJECTION];
+    const attributes *a = node->attributes;
+    const sq_cell_kind *cell = sq__cell_kinds[a->cell];
+    char text[64];
+    if (x->rank != 3 || !x->count || x->shape[2] % cell->blocks || (cell->is_complex && x->shape[2] % 2))
+        return sq__fail(error, SQ_INVALID, "the projection is %s; expected [B, T, %d H]%s", sq__shape_text(x, text), cell->blocks,
+                        cell->is_complex ? ", H even" : "");
+    const int64_t B = x->shape[0], H = x->shape[2] / cell->blocks, parameters = cell->parameters ? cell->parameters(H) : 0;
+    int64_t P = H;
+    if (in[OUTPUT]) {
+        if (!cell->has_c) return sq__fail(error, SQ_INVALID, "an output projection for %s; only lstm has one", cell->name);
+        if (in[OUTPUT]->rank != 2 || in[OUTPUT]->shape[1] != H || in[OUTPUT]->shape[0] < 1)
+            return sq__fail(error, SQ_INVALID, "the output projection is %s; expected [P, %lld]", sq__shape_text(in[OUTPUT], text), (long long)H);
+        P = in[OUTPUT]->shape[0];
+    }
+    const int64_t state[2] = { B, P + (cell->has_c ? H : 0) };
+    SQ_TRY(map_shape(node, cell->blocks, H, P, error));
+    if (in[BIAS]) SQ_TRY(sq__want_shape(in[BIAS], "the bias", 1, &x->shape[2], error));
+    if ((in[PARAMETERS] != NULL) != (parameters > 0)) return sq__fail(error, SQ_INVALID, "%s has %lld parameters", cell->name, (long long)parameters);
+    if (parameters) SQ_TRY(sq__want_shape(in[PARAMETERS], "the cell's parameters", 1, &parameters, error));
+    if (in[INITIAL]) SQ_TRY(sq__want_shape(in[INITIAL], "the initial state", 2, state, error));
+    for (int64_t b = 0; a->lengths && b < B; b++)
         if (a->lengths[b] < 0 || a->lengths[b] > x->shape[1])
             return sq__fail(error, SQ_INVALID, "length %d of row %lld; expected 0 to %lld", a->lengths[b], (long long)b, (long long)x->shape[1]);
-    shapes[0] = (sq_shape){ 3, { x->shape[0], x->shape[1], H } };
-    shapes[1] = (sq_shape){ 2, { x->shape[0], H } };
+    shapes[0] = (sq_shape){ 3, { B, x->shape[1], P } };
+    shapes[1] = (sq_shape){ 2, { B, state[1] } };
     return SQ_OK;
 }
 
 static const float *value_of(const sq_var *var) { return var ? var->value : NULL; }
 
-static gru gru_of(const sq_node *node)
+/* Blocks [from, to) of the recurrent weight. */
+static sq_map_use use_of(const sq_node *node, const sq_recurrent_run *run, int64_t from, int64_t to)
+{
+    const attributes *a = node->attributes;
+    const sq_var *weight = node->inputs[WEIGHT];
+    const int64_t rows = a->map == SQ_MAP_KRONECKER ? from : from * run->H;
+    return (sq_map_use){ .part = parts[a->map],
+                         .in = run->P,
+                         .out = (to - from) * run->H,
+                         .middle = a->map == SQ_MAP_LOW_RANK ? weight->shape[1] : 0,
+                         .blocks = to - from,
+                         .weight = weight->value + rows * weight->shape[1],
+                         .left = value_of(node->inputs[LEFT]),
+                         .sizes = &a->kronecker };
+}
+
+static sq_recurrent_run run_of(const sq_node *node)
 {
     sq_var *const *in = node->inputs;
-    return (gru){
-        .B = in[X]->shape[0], .T = in[X]->shape[1], .I = in[X]->shape[2], .H = in[WEIGHT_HH]->shape[1], .a = *(const attributes *)node->attributes,
-        .x = in[X]->value, .weight_ih = in[WEIGHT_IH]->value, .weight_hh = in[WEIGHT_HH]->value, .bias_ih = value_of(in[BIAS_IH]),
-        .bias_hh = value_of(in[BIAS_HH]), .initial = value_of(in[INITIAL]), .gates = sq__floats(node->saved[SAVED_GATES]),
-        .inner = sq__floats(node->saved[SAVED_INNER]), .out = node->outputs[0]->value, .last = node->outputs[1]->value,
-    };
+    const attributes *a = node->attributes;
+    const sq_cell_kind *cell = sq__cell_kinds[a->cell];
+    sq_recurrent_run run = { .cell = cell,
+                             .H = in[PROJECTION]->shape[2] / cell->blocks,
+                             .P = sq__last(node->outputs[0]),
+                             .state = sq__last(node->outputs[1]),
+                             .gates = in[PROJECTION]->shape[2],
+                             .projection = in[PROJECTION]->value,
+                             .bias = value_of(in[BIAS]),
+                             .parameters = value_of(in[PARAMETERS]),
+                             .initial = value_of(in[INITIAL]),
+                             .out = node->outputs[0]->value,
+                             .last = node->outputs[1]->value };
+    run.uses[SQ_MAP_STATE] = use_of(node, &run, 0, cell->within);
+    if (cell->within < cell->blocks) run.uses[SQ_MAP_WITHIN] = use_of(node, &run, cell->within, cell->blocks);
+    if (in[OUTPUT]) run.uses[SQ_MAP_OUTPUT] = (sq_map_use){ .part = &sq__map_dense, .in = run.H, .out = run.P, .weight = in[OUTPUT]->value };
+    run.rows.width[SQ_ROW_GATES] = run.gates;
+    run.rows.width[SQ_ROW_STATE] = run.state;
+    run.rows.width[SQ_ROW_KEPT] = cell->kept ? cell->kept(run.H) : 0;
+    run.rows.width[SQ_ROW_MADE] = cell->open ? run.H : 0;
+    run.rows.width[SQ_ROW_RESULT] = in[OUTPUT] ? run.H : 0;
+    run.back.width[SQ_BACK_OUTPUT] = in[OUTPUT] ? run.P : 0;
+    for (int i = 0; i < SQ_MAP_USES; i++) run.rows.width[SQ_ROW_MIDDLE + i] = run.back.width[SQ_BACK_MIDDLE + i] = run.uses[i].middle;
+    return run;
 }
 
-static int64_t length_of(const gru *c, int64_t b) { return c->a.lengths ? c->a.lengths[b] : c->T; }
-
-/* Row of step s of sequence b, or -1 when it is over. */
-static int64_t row_at(const gru *c, int64_t b, int64_t s)
+/* Scratch of all threads, and the weights packed for many rows. extra: floats before them. */
+static sq_buffer *prepare(sq_tape *tape, sq_recurrent_run *run, bool back)
 {
-    int64_t length = length_of(c, b);
-    if (s >= length) return -1;
-    return b * c->T + (c->a.reverse ? length - 1 - s : s);
-}
-
-static int64_t longest(const gru *c, int64_t from, int64_t to)
-{
-    int64_t most = 0;
-    for (int64_t b = from; b < to; b++) most = length_of(c, b) > most ? length_of(c, b) : most;
-    return most;
-}
-
-/* gates: input projections -> r, z, n. h [H] is replaced. recurrent [3H] = Whh h */
-static void cell(const gru *c, float *gates, float *inner, float *recurrent, float *h)
-{
-    const sq_kernels *kernels = sq__kernels();
-    const int64_t H = c->H;
-    if (c->bias_hh) kernels->axpy(recurrent, 1.0f, c->bias_hh, 3 * H);
-    memcpy(inner, recurrent + 2 * H, (size_t)H * sizeof(float));
-    kernels->axpy(gates, 1.0f, recurrent, 2 * H);
-    kernels->sigmoid(gates, gates, 2 * H);
-    float *r = gates, *z = gates + H, *n = gates + 2 * H;
-#pragma omp simd
-    for (int64_t i = 0; i < H; i++) n[i] += r[i] * inner[i];
-    kernels->tanh(n, n, H);
-#pragma omp simd
-    for (int64_t i = 0; i < H; i++) h[i] = (1 - z[i]) * n[i] + z[i] * h[i];
-}
-
-static void forward_slice(void *context, int64_t slice, int thread)
-{
-    const gru *c = context;
-    const int64_t H = c->H, from = slice * SLICE, to = sq__least(c->B, from + SLICE), steps = longest(c, from, to);
-    float *h = c->last + from * H, *recurrent = c->scratch + thread * c->slice_scratch;
-    if (c->initial) memcpy(h, c->initial + from * H, (size_t)((to - from) * H) * sizeof(float));
-    else memset(h, 0, (size_t)((to - from) * H) * sizeof(float));
-    for (int64_t s = 0; s < steps; s++) {
-        sq__gemm(false, false, to - from, 3 * H, H, 1, h, H, c->packed_hh, 3 * H, 0, recurrent, 3 * H);
-        for (int64_t b = from; b < to; b++) {
-            int64_t row = row_at(c, b, s);
-            if (row < 0) continue;
-            cell(c, c->gates + row * 3 * H, c->inner + row * H, recurrent + (b - from) * 3 * H, h + (b - from) * H);
-            memcpy(c->out + row * H, h + (b - from) * H, (size_t)H * sizeof(float));
-        }
+    const bool many = run->walk.base[run->walk.slices] >= SQ_ROWS;
+    int64_t room = 0;
+    run->thread_scratch = sq__recurrent_scratch(run, back);
+    for (int i = 0; i < SQ_MAP_USES; i++)
+        if (run->uses[i].part && (many || run->uses[i].part->packs_always)) room += run->uses[i].part->room(&run->uses[i]);
+    sq_buffer *buffer = sq__scratch(tape, (size_t)(room + sq__rows_floats(&run->back) + sq__threads() * run->thread_scratch) * sizeof(float));
+    if (!buffer) return NULL;
+    float *at = sq__floats(buffer);
+    for (int i = 0; i < SQ_MAP_USES; i++) {
+        sq_map_use *use = &run->uses[i];
+        if (!use->part) continue;
+        const bool pack = many || use->part->packs_always;
+        use->part->pack(use, pack ? at : NULL);
+        at += pack ? use->part->room(use) : 0;
     }
-    for (int64_t b = from; b < to; b++) {
-        int64_t first = b * c->T + length_of(c, b), past = (b + 1) * c->T - first;
-        memset(c->out + first * H, 0, (size_t)(past * H) * sizeof(float));
-        memset(c->inner + first * H, 0, (size_t)(past * H) * sizeof(float));
-        memset(c->gates + first * 3 * H, 0, (size_t)(past * 3 * H) * sizeof(float));
+    run->back.at = at;
+    run->scratch = at + sq__rows_floats(&run->back);
+    return buffer;
+}
+
+static void recurrent_forward(sq_tape *tape, sq_node *node)
+{
+    const sq_var *x = node->inputs[PROJECTION];
+    const attributes *a = node->attributes;
+    sq_recurrent_run run = run_of(node);
+    sq_buffer *order = sq__scratch(tape, (size_t)sq__walk_room(x->shape[0]) * sizeof(int64_t)), *scratch = NULL;
+    if (!order) return;
+    run.walk = sq__walk_make(x->shape[0], x->shape[1], a->lengths, a->reverse, sq__buffer_data(order));
+    run.rows.count = run.walk.base[run.walk.slices];
+    if (!node->recorded || sq__save(tape, node, SAVED_ROWS, (size_t)(sq__rows_floats(&run.rows) + 1) * sizeof(float))) {
+        run.rows.at = node->recorded ? sq__floats(node->saved[SAVED_ROWS]) : NULL;
+        scratch = prepare(tape, &run, false);
     }
-}
-
-static void project_rows(void *context, int64_t from, int64_t to)
-{
-    const gru *c = context;
-    float *gates = c->gates + from * 3 * c->H;
-    sq__gemm(false, false, to - from, 3 * c->H, c->I, 1, c->x + from * c->I, c->I, c->packed_ih, 3 * c->H, 0, gates, 3 * c->H);
-    for (int64_t i = 0; c->bias_ih && i < to - from; i++) sq__kernels()->axpy(gates + i * 3 * c->H, 1.0f, c->bias_ih, 3 * c->H);
-}
-
-static void gru_forward(sq_tape *tape, sq_node *node)
-{
-    const int64_t positions = sq__rows(node->outputs[0]), H = sq__last(node->outputs[0]), slice_scratch = SLICE * 3 * H;
-    if (!sq__save(tape, node, SAVED_GATES, (size_t)(positions * 3 * H) * sizeof(float))) return;
-    if (!sq__save(tape, node, SAVED_INNER, (size_t)(positions * H) * sizeof(float))) return;
-    gru c = gru_of(node);
-    sq_buffer *scratch = sq__scratch(tape, (size_t)(3 * H * (c.I + H) + sq__threads() * slice_scratch) * sizeof(float));
-    if (!scratch) return;
-    float *packed_ih = sq__floats(scratch), *packed_hh = packed_ih + 3 * H * c.I;
-    sq__kernels()->transpose(packed_ih, 3 * H, c.weight_ih, c.I, 3 * H, c.I);
-    sq__kernels()->transpose(packed_hh, 3 * H, c.weight_hh, H, 3 * H, H);
-    c.packed_ih = packed_ih;
-    c.packed_hh = packed_hh;
-    c.scratch = packed_hh + 3 * H * H;
-    c.slice_scratch = slice_scratch;
-    sq__for_range(positions, SQ_ROWS, project_rows, &c);
-    sq__parallel(sq__threads(), (c.B + SLICE - 1) / SLICE, forward_slice, &c);
+    if (scratch) sq__parallel(sq__threads(), run.walk.slices, sq__recurrent_forward_slice, &run);
     sq__pool_release(tape->pool, scratch);
-    for (int i = 0; !node->recorded && i < SQ_NODE_SAVED; i++) {
-        sq__pool_release(tape->pool, node->saved[i]);
-        node->saved[i] = NULL;
+    if (node->recorded) node->saved[SAVED_WALK] = order;
+    else sq__pool_release(tape->pool, order);
+}
+
+/* Sums over all steps. */
+static void add_gradients(sq_tape *tape, sq_node *node, const sq_recurrent_run *run)
+{
+    const sq_rows *rows = &run->rows;
+    const int64_t H = run->H, count = rows->count;
+    const float *gates = sq__rows_at(rows, SQ_ROW_GATES, 0), *kept = sq__rows_at(rows, SQ_ROW_KEPT, 0);
+    const float *read[SQ_MAP_USES] = { sq__rows_at(rows, SQ_ROW_STATE, 0), sq__rows_at(rows, SQ_ROW_MADE, 0), sq__rows_at(rows, SQ_ROW_RESULT, 0) };
+    const float *given[SQ_MAP_USES] = { gates, gates + run->cell->within * H, sq__rows_at(&run->back, SQ_BACK_OUTPUT, 0) };
+    const int64_t read_row[SQ_MAP_USES] = { run->state, H, H }, given_row[SQ_MAP_USES] = { run->gates, run->gates, run->P };
+    float *dweight = sq__gradient_added(tape, node->inputs[WEIGHT]), *dleft = sq__gradient_added(tape, node->inputs[LEFT]);
+    float *doutput = sq__gradient_added(tape, node->inputs[OUTPUT]);
+    for (int i = 0; i < SQ_MAP_USES && tape->status == SQ_OK; i++) {
+        const sq_map_use *use = &run->uses[i];
+        if (!use->part) continue;
+        float *d = i == SQ_MAP_OUTPUT ? doutput : dweight ? dweight + (use->weight - node->inputs[WEIGHT]->value) : NULL;
+        use->part->gradient(tape, use, count, read[i], read_row[i], given[i], given_row[i], sq__rows_at(rows, SQ_ROW_MIDDLE + i, 0),
+                            sq__rows_at(&run->back, SQ_BACK_MIDDLE + i, 0), d, dleft);
     }
+    float *d = sq__gradient_added(tape, node->inputs[BIAS]);
+    if (d) sq__add_rows(d, gates, count, run->gates, run->gates);
+    d = sq__gradient_added(tape, node->inputs[PARAMETERS]);
+    if (d) run->cell->parameter_gradient(d, run->parameters, gates, kept, count, H);
 }
 
-/* Gradients fade along a sequence; once so small they are nothing, and arithmetic on subnormal numbers is a hundred times slower. */
-#define FADED 1e-30f
-
-/* One step back: dh [H] (of h') becomes z dh; gates become the gradient before the gates (of the input projections), inner that of m.
- * before: h. The caller adds Whh' (dr, dz, dm) to dh. True if any gradient is left. */
-static bool cell_back(const gru *c, float *gates, float *inner, const float *before, float *dh)
+static void recurrent_vjp(sq_tape *tape, sq_node *node)
 {
-    const int64_t H = c->H;
-    float *r = gates, *z = gates + H, *n = gates + 2 * H;
-#pragma omp simd
-    for (int64_t i = 0; i < H; i++) {
-        const float d = fabsf(dh[i]) < FADED ? 0 : dh[i];
-        const float dn = d * (1 - z[i]) * (1 - n[i] * n[i]), dz = d * (before[i] - n[i]) * z[i] * (1 - z[i]);
-        const float dr = dn * inner[i] * r[i] * (1 - r[i]);
-        dh[i] = d * z[i];
-        inner[i] = dn * r[i];
-        r[i] = dr;
-        z[i] = dz;
-        n[i] = dn;
+    const sq_var *x = node->inputs[PROJECTION];
+    const attributes *a = node->attributes;
+    sq_recurrent_run run = run_of(node);
+    run.walk = sq__walk_again(x->shape[0], x->shape[1], a->lengths, a->reverse, sq__buffer_data(node->saved[SAVED_WALK]));
+    run.rows.count = run.back.count = run.walk.base[run.walk.slices];
+    run.rows.at = sq__floats(node->saved[SAVED_ROWS]);
+    run.dout = node->outputs[0]->gradient;
+    run.dlast = node->outputs[1]->gradient;
+    run.dinitial = sq__gradient_added(tape, node->inputs[INITIAL]);
+    sq_buffer *dprojection = sq__scratch(tape, (size_t)x->count * sizeof(float)), *scratch = dprojection ? prepare(tape, &run, true) : NULL;
+    if (!scratch) {
+        sq__pool_release(tape->pool, dprojection);
+        return;
     }
-    for (int64_t i = 0; i < H; i++)
-        if (dh[i] != 0 || z[i] != 0 || n[i] != 0) return true;   /* NaN counts as something */
-    return false;
-}
-
-/* The state that step s of sequence b began with. */
-static const float *state_before(const gru *c, int64_t b, int64_t s, const float *zeros)
-{
-    if (s > 0) return c->out + row_at(c, b, s - 1) * c->H;
-    return c->initial ? c->initial + b * c->H : zeros;
-}
-
-static void backward_slice(void *context, int64_t slice, int thread)
-{
-    const gru *c = context;
-    const int64_t H = c->H, from = slice * SLICE, to = sq__least(c->B, from + SLICE);
-    float *dh = c->scratch + thread * c->slice_scratch, *dgates = dh + SLICE * H, *zeros = dgates + SLICE * 3 * H;
-    memset(zeros, 0, (size_t)H * sizeof(float));
-    if (c->dlast) memcpy(dh, c->dlast + from * H, (size_t)((to - from) * H) * sizeof(float));
-    else memset(dh, 0, (size_t)((to - from) * H) * sizeof(float));
-    for (int64_t s = longest(c, from, to); s-- > 0;) {
-        bool any = false;
-        for (int64_t b = from; b < to; b++) {
-            int64_t row = row_at(c, b, s);
-            float *gates = c->gates + row * 3 * H, *inner = c->inner + row * H, *d = dgates + (b - from) * 3 * H;
-            if (row < 0) {
-                memset(d, 0, (size_t)(3 * H) * sizeof(float));
-                continue;
-            }
-            if (c->dout) sq__kernels()->axpy(dh + (b - from) * H, 1.0f, c->dout + row * H, H);
-            any |= cell_back(c, gates, inner, state_before(c, b, s, zeros), dh + (b - from) * H);
-            memcpy(d, gates, (size_t)(2 * H) * sizeof(float));
-            memcpy(d + 2 * H, inner, (size_t)H * sizeof(float));
-        }
-        if (any) sq__gemm(false, false, to - from, H, 3 * H, 1, dgates, 3 * H, c->weight_hh, H, 1, dh, H);
-    }
-    if (c->dinitial) sq__kernels()->axpy(c->dinitial + from * H, 1.0f, dh, (to - from) * H);
-}
-
-/* dWhh += (dr, dz, dm)' h over all steps; h of a step is the row of out before it (after it in reverse), or the initial state. */
-static void add_recurrent_weight(const gru *c, float *dweight)
-{
-    const int64_t H = c->H;
-    for (int64_t b = 0; b < c->B; b++) {
-        const int64_t length = length_of(c, b), steps = length - 1, now = b * c->T + (c->a.reverse ? 0 : 1),
-                      before = b * c->T + (c->a.reverse ? 1 : 0);
-        if (steps > 0) {
-            sq__gemm_parallel(sq__threads(), true, false, 2 * H, H, steps, 1, c->gates + now * 3 * H, 3 * H, c->out + before * H, H, 1, dweight, H);
-            sq__gemm_parallel(sq__threads(), true, false, H, H, steps, 1, c->inner + now * H, H, c->out + before * H, H, 1, dweight + 2 * H * H, H);
-        }
-        if (!c->initial || length < 1) continue;
-        const int64_t first = row_at(c, b, 0);
-        sq__gemm(true, false, 2 * H, H, 1, 1, c->gates + first * 3 * H, 3 * H, c->initial + b * H, H, 1, dweight, H);
-        sq__gemm(true, false, H, H, 1, 1, c->inner + first * H, H, c->initial + b * H, H, 1, dweight + 2 * H * H, H);
-    }
-}
-
-static void gru_vjp(sq_tape *tape, sq_node *node)
-{
-    gru c = gru_of(node);
-    const int64_t positions = c.B * c.T, H = c.H;
-    c.dout = node->outputs[0]->gradient;
-    c.dlast = node->outputs[1]->gradient;
-    c.dinitial = sq__gradient_added(tape, node->inputs[INITIAL]);
-    c.slice_scratch = (4 * SLICE + 1) * H;
-    sq_buffer *scratch = sq__scratch(tape, (size_t)(sq__threads() * c.slice_scratch) * sizeof(float));
-    if (!scratch) return;
-    c.scratch = sq__floats(scratch);
-    sq__parallel(sq__threads(), (c.B + SLICE - 1) / SLICE, backward_slice, &c);
+    run.dprojection = sq__floats(dprojection);
+    sq__parallel(sq__threads(), run.walk.slices, sq__recurrent_backward_slice, &run);
+    add_gradients(tape, node, &run);
     sq__pool_release(tape->pool, scratch);
-
-    float beta, *d = sq__gradient(tape, node->inputs[X], &beta);
-    if (d) sq__gemm_parallel(sq__threads(), false, false, positions, c.I, 3 * H, 1, c.gates, 3 * H, c.weight_ih, c.I, beta, d, c.I);
-    d = sq__gradient(tape, node->inputs[WEIGHT_IH], &beta);
-    if (d) sq__gemm_parallel(sq__threads(), true, false, 3 * H, c.I, positions, 1, c.gates, 3 * H, c.x, c.I, beta, d, c.I);
-    d = sq__gradient_added(tape, node->inputs[WEIGHT_HH]);
-    if (d) add_recurrent_weight(&c, d);
-    d = sq__gradient_added(tape, node->inputs[BIAS_IH]);
-    if (d) sq__add_rows(d, c.gates, positions, 3 * H, 3 * H);
-    d = sq__gradient_added(tape, node->inputs[BIAS_HH]);
-    if (!d) return;
-    sq__add_rows(d, c.gates, positions, 2 * H, 3 * H);
-    sq__add_rows(d + 2 * H, c.inner, positions, H, H);
+    sq__gradient_give(tape, node->inputs[PROJECTION], dprojection);
 }
 
-const sq_op sq__op_gru = { "gru", SQ_READS_INPUTS | SQ_READS_OUTPUT, false, gru_shape, gru_forward, gru_vjp };
+const sq_op sq__op_recurrent = { "recurrent", SQ_READS_INPUT(WEIGHT) | SQ_READS_INPUT(LEFT) | SQ_READS_INPUT(PARAMETERS) | SQ_READS_INPUT(OUTPUT),
+                                 false, recurrent_shape, recurrent_forward, recurrent_vjp };
+
+sq_var *sq__recurrent(sq_tape *tape, const sq_recurrent *inputs, sq_var **last)
+{
+    attributes a = { inputs->cell, inputs->map, { .count = 0 }, inputs->lengths, inputs->reverse };
+    if (inputs->kronecker) a.kronecker = *inputs->kronecker;
+    sq_var *in[INPUTS] = { inputs->projection, inputs->weight, inputs->left, inputs->bias, inputs->parameters, inputs->output, inputs->initial };
+    sq_node *node = sq__apply(tape, &sq__op_recurrent, in, INPUTS, &a, sizeof a, 2);
+    if (last) *last = node ? node->outputs[1] : NULL;
+    return node ? node->outputs[0] : NULL;
+}
 
 sq_var *sq__gru(sq_tape *tape, sq_var *x, sq_var *weight_ih, sq_var *weight_hh, sq_var *bias_ih, sq_var *bias_hh, sq_var *initial,
                 const int32_t *lengths, bool reverse, sq_var **last)
 {
-    attributes a = { lengths, reverse };
-    sq_var *in[INPUTS] = { x, weight_ih, weight_hh, bias_ih, bias_hh, initial };
-    sq_node *node = sq__apply(tape, &sq__op_gru, in, INPUTS, &a, sizeof a, 2);
-    if (last) *last = node ? node->outputs[1] : NULL;
-    return node ? node->outputs[0] : NULL;
+    return sq__recurrent(tape,
+                         &(sq_recurrent){ .cell = SQ_CELL_GRU,
+                                          .projection = sq__linear(tape, x, weight_ih, bias_ih),
+                                          .weight = weight_hh,
+                                          .bias = bias_hh,
+                                          .initial = initial,
+                                          .lengths = lengths,
+                                          .reverse = reverse },
+                         last);
 }

@@ -122,11 +122,6 @@ typedef void (*sq_attention_observer)(void *context, const sq_attention *plan, c
 void sq__tape_observe(sq_tape *tape, sq_attention_observer observer, void *context);
 sq_var *sq__attention(sq_tape *tape, const sq_attention *plan, const sq_attention_inputs *inputs);
 
-/* One direction of a gated recurrent layer over x [B,T,I], gate order r, z, n as in torch.nn.GRU; returns every state [B,T,H].
- * Steps beyond a length are neither read nor written (0); reverse starts at each sequence's own end. initial [B,H] or NULL. */
-sq_var *sq__gru(sq_tape *tape, sq_var *x, sq_var *weight_ih, sq_var *weight_hh, sq_var *bias_ih, sq_var *bias_hh, sq_var *initial,
-                const int32_t *lengths, bool reverse, sq_var **last);
-
 /* Losses -> scalar [1]. */
 typedef struct sq_cross_entropy {
     float label_smoothing;

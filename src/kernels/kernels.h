@@ -38,6 +38,16 @@ static inline void sq__block_run(const sq_block *block, const float *a, const fl
     else sq__block_run_plain(block, a, b, c);
 }
 
+/* op(B)[k,n] packed once for products of few rows that are repeated many times. panels NULL: B is read where it lies. */
+typedef struct sq_packed {
+    bool trans;                        /* B is stored [n,k] */
+    int64_t k, n, ldb;
+    const float *b, *panels;
+} sq_packed;
+sq_packed sq__pack(float *room, bool trans, int64_t k, int64_t n, const float *b, int64_t ldb);   /* room [k*n]; borrows both */
+/* C[m,n] (+)= A[m,k] op(B); single-threaded. */
+void sq__gemm_packed(int64_t m, const sq_packed *b, const float *a, int64_t lda, bool accumulate, float *c, int64_t ldc);
+
 /* ---- vector kernels: one slot each; table frozen at first use ---- */
 
 typedef struct sq_kernels {

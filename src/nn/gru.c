@@ -1,3 +1,4 @@
+#include "autograd/recurrent.h"
 #include "nn/gru.h"
 
 #include <math.h>

@@ -2,6 +2,7 @@
  * its positions are a learned table, its residuals may be gated recurrent cells, and a layer may read the memory of the one above. */
 #include <string.h>
 
+#include "autograd/recurrent.h"
 #include "nn/compression.h"
 #include "verify/families.h"
 #include "verify/module.h"

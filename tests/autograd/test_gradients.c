@@ -65,25 +65,6 @@ BUILD(pool_last, sq__pool(tape, in[0], lengths, SQ_POOL_LAST))
 BUILD(pool_class, sq__pool(tape, in[0], lengths, SQ_POOL_CLASS))
 BUILD(pool_max, sq__pool(tape, in[0], lengths, SQ_POOL_MAX))
 
-/* Both outputs side by side, so that g reaches them all. */
-static sq_var *both(sq_tape *tape, sq_var *states, sq_var *last)
-{
-    sq_var *flat = sq__reshape(tape, states, 1, (int64_t[]){ states ? states->count : 0 });
-    sq_var *end = sq__reshape(tape, last, 1, (int64_t[]){ last ? last->count : 0 });
-    return sq__concatenate(tape, (sq_var *[]){ flat, end }, 2);
-}
-
-static sq_var *gru_run(sq_tape *tape, sq_var *const *in, sq_var *initial, const int32_t *until, bool reverse)
-{
-    sq_var *last, *states = sq__gru(tape, in[0], in[1], in[2], in[3], in[4], initial, until, reverse, &last);
-    return both(tape, states, last);
-}
-
-BUILD(gru_forward, gru_run(tape, in, in[5], lengths, false))
-BUILD(gru_reverse, gru_run(tape, in, in[5], lengths, true))
-BUILD(gru_from_zero, gru_run(tape, in, NULL, NULL, true))
-BUILD(gru_states_only, sq__gru(tape, in[0], in[1], in[2], NULL, NULL, NULL, lengths, false, NULL))
-
 static const int32_t padded_targets[5] = { 1, 0, 3, 5, 2 };
 static const int32_t targets[5] = { 2, -100, 0, 5, 2 };
 static const float class_weights[6] = { 0.5f, 2, 1, 1, 0.25f, 3 };
@@ -161,11 +142,6 @@ static const gradient_case cases[] = {
     { CASE("pool last", 1, S(IN(3, S(3, 5, 7))), pool_last) },
     { CASE("pool class", 1, S(IN(3, S(3, 5, 7))), pool_class) },
     { CASE("pool max", 1, S(RANGE(3, S(3, 5, 7), -100, 100)), pool_max) },
-    { CASE("gru", 6, S(IN(3, S(3, 5, 4)), IN(2, S(9, 4)), IN(2, S(9, 3)), IN(1, S(9)), IN(1, S(9)), IN(2, S(3, 3))), gru_forward) },
-    { CASE("gru reversed", 6, S(IN(3, S(3, 5, 4)), IN(2, S(9, 4)), IN(2, S(9, 3)), IN(1, S(9)), IN(1, S(9)), IN(2, S(3, 3))),
-           gru_reverse) },
-    { CASE("gru of more than a slice", 5, S(IN(3, S(19, 4, 4)), IN(2, S(9, 4)), IN(2, S(9, 3)), IN(1, S(9)), IN(1, S(9))), gru_from_zero) },
-    { CASE("gru without bias", 3, S(IN(3, S(3, 5, 4)), IN(2, S(9, 4)), IN(2, S(9, 3))), gru_states_only) },
     { CASE("cross entropy", 1, S(RANGE(2, S(5, 6), -2, 2)), entropy_mean) },
     { CASE("cross entropy, weights", 1, S(RANGE(2, S(5, 6), -2, 2)), entropy_weighted) },
     { CASE("cross entropy, sum", 1, S(RANGE(2, S(5, 6), -2, 2)), entropy_sum) },
@@ -250,7 +226,8 @@ static void attention(void **state)
 /* Tried above, and in the files of their families. */
 static const sq_op *const elsewhere[] = { &sq__op_activate, &sq__op_attention, &sq__op_relative_attention, &sq__op_prepend_rows, &sq__op_ntm,
                                           &sq__op_inverted_attention, &sq__op_mean_scan, &sq__op_head_scores, &sq__op_retrieved, &sq__op_continuous_read, &sq__op_continuous_written, &sq__op_gated_scan, &sq__op_wkv, &sq__op_short_convolution,
-                                          &sq__op_recompute, &sq__op_reversible };
+                                          &sq__op_recompute, &sq__op_reversible,
+                                          &sq__op_recurrent, &sq__op_kronecker, &sq__op_unitary_penalty };
 
 /* Every row of the table appears in a case above. */
 static void nothing_is_missing(void **state)

@@ -1,5 +1,6 @@
 /* The tape itself: failures, memory that goes when nobody reads it, gradients that meet. */
 #include "autograd/ops.h"
+#include "autograd/recurrent.h"
 #include "support/check.h"
 
 static const float ones[64] = { [0 ... 63] = 1 };
@@ -52,7 +53,7 @@ static void shape_rules(void **state)
     REFUSED(sq__embedding(tape, m, ids, 1, (int64_t[]){ 2 }), "embedding: id 2 of column 0 is past its table of 2 words");
     REFUSED(sq__cross_entropy(tape, m, (const int32_t[]){ 0, 3 }, &(sq_cross_entropy){ .ignore = -100 }),
             "cross_entropy: target 3 of row 1; expected 0 to 2");
-    REFUSED(sq__gru(tape, m, m, m, NULL, NULL, NULL, NULL, false, NULL), "gru: the input is [2, 3]; expected [B, T, I]");
+    REFUSED(sq__gru(tape, m, m, m, NULL, NULL, NULL, NULL, false, NULL), "recurrent: the projection is [2, 2]; expected [B, T, 3 H]");
     REFUSED(sq__group_norm(tape, m, v, v, 2, 1e-5f), "group_norm: groups is 2; expected a divisor of the 3 channels");
     REFUSED(sq__regression(tape, m, ones, SQ_HUBER, 0, true), "regression: beta or delta is 0; expected above 0");
     sq__tape_mode(tape, true, 1, 1);

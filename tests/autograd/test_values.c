@@ -158,51 +158,6 @@ static void linear_layers(void **state)
     free(r);
 }
 
-static void recurrent(void **state)
-{
-    (void)state;
-    enum { B = 2, T = 4, I = 3, H = 2 };
-    float *x = draw("gru x", B * T * I, -1, 1), *wi = draw("wi", 3 * H * I, -1, 1), *wh = draw("wh", 3 * H * H, -1, 1),
-          *bi = draw("bi", 3 * H, -1, 1);
-    float *bh = draw("bh", 3 * H, -1, 1), *h0 = draw("h0", B * H, -1, 1);
-    const int32_t lengths[B] = { 4, 2 };
-    for (int reverse = 0; reverse < 2; reverse++) {
-        sq_var *last;
-        const sq_var *out = sq__gru(tape, input(x, 3, B, T, I), input(wi, 2, 3 * H, I, 0), input(wh, 2, 3 * H, H, 0), input(bi, 1, 3 * H, 0, 0),
-                                    input(bh, 1, 3 * H, 0, 0), input(h0, 2, B, H, 0), lengths, reverse, &last);
-        assert_non_null(out);
-        for (int b = 0; b < B; b++) {
-            double h[H] = { h0[b * H], h0[b * H + 1] };
-            for (int s = 0; s < lengths[b]; s++) {
-                const int t = reverse ? lengths[b] - 1 - s : s;
-                double a[3 * H], c[3 * H], next[H];
-                for (int g = 0; g < 3 * H; g++) {
-                    a[g] = bi[g];
-                    c[g] = bh[g];
-                    for (int i = 0; i < I; i++) a[g] += (double)wi[g * I + i] * x[(b * T + t) * I + i];
-                    for (int i = 0; i < H; i++) c[g] += wh[g * H + i] * h[i];
-                }
-                for (int i = 0; i < H; i++) {
-                    const double z = logistic(a[H + i] + c[H + i]), n = tanh(a[2 * H + i] + logistic(a[i] + c[i]) * c[2 * H + i]);
-                    next[i] = (1 - z) * n + z * h[i];
-                }
-                for (int i = 0; i < H; i++) {
-                    h[i] = next[i];
-                    assert_close(out->value[(b * T + t) * H + i], h[i], 1e-6);
-                }
-            }
-            for (int i = 0; i < H; i++) assert_close(last->value[b * H + i], h[i], 1e-6);
-            for (int i = lengths[b] * H; i < T * H; i++) assert_true(out->value[b * T * H + i] == 0);
-        }
-    }
-    free(x);
-    free(wi);
-    free(wh);
-    free(bi);
-    free(bh);
-    free(h0);
-}
-
 static void losses(void **state)
 {
     (void)state;
@@ -343,7 +298,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(softmax_of_large_and_small, make_tape, drop_tape),
         cmocka_unit_test_setup_teardown(norms, make_tape, drop_tape),
         cmocka_unit_test_setup_teardown(linear_layers, make_tape, drop_tape),
-        cmocka_unit_test_setup_teardown(recurrent, make_tape, drop_tape),
         cmocka_unit_test_setup_teardown(losses, make_tape, drop_tape),
         cmocka_unit_test_setup_teardown(shapes_and_pooling, make_tape, drop_tape),
         cmocka_unit_test_setup_teardown(rotary, make_tape, drop_tape),

@@ -42,6 +42,6 @@ static sq_var *run(const sq_backbone *backbone, sq_tape *tape, sq_backbone_call 
 }
 
 const sq_backbone_kind sq__backbone_memorizing_transformer = {
-    .name = "memorizing-transformer", .title = "Window and a searched memory", .paper = "arXiv:2203.08913", .cost = "n (window + memory)",
+    .name = "memorizing-transformer", .title = "Window and a searched memory", .paper = "arXiv:2203.08913", .cost = "O(n (window + memory)) time, O(memory) state",
     .can = SQ_MODEL_STREAMS, .config_size = sizeof(options), .fields = fields, .create = create, .destroy = destroy, .run = run,
 };

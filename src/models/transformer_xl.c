@@ -68,6 +68,6 @@ const sq_backbone_kind sq__backbone_transformer_xl = {
 };
 
 const sq_backbone_kind sq__backbone_compressive_transformer = {
-    .name = "compressive-transformer", .title = "Compressive Transformer", .paper = "arXiv:1911.05507", .cost = "O(n (segment + memory + compressed)) time, O(memory + segment + compressed) state",
+    .name = "compressive-transformer", .title = "Compressive Transformer", .paper = "arXiv:1911.05507", .cost = "O(n (memory + compressed)) time, O(memory) state",
     .can = SQ_MODEL_STREAMS, .config_size = sizeof(config), .fields = compressive_fields, .create = create_compressive, .destroy = destroy, .run = run,
 };

@@ -202,7 +202,14 @@ static void run_model(xl *x)
     if (!sq__module_going(m) || !sq__adaptive_read(m, &x->ends, x->config.width)) return;
     for (int64_t i = 0; i < segments && sq__module_going(m); i++) {
         sq_var *part = run_segment(x, i, past, &rows);
-        if (!part) return;
+        if (!part) {
+            sq__module_going(m);       /* what failed on the tape is the reason */
+            return;
+        }
+        if (!part) {
+            sq__module_going(m);       /* what failed on the tape is the reason */
+            return;
+        }
         loss = loss ? sq__add(m->tape, loss, part) : part;
     }
     if (!sq__module_going(m) || !loss) return;

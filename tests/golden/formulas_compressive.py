@@ -153,8 +153,9 @@ def main():
         taught.append(compressed)
         tensors[f"data.{s}"], tensors[f"g.{s}"] = Array([1, T], words[s]), draw(1, T, VOCAB, scale=1)
         tensors[f"out.{s}"] = Array([1, T, VOCAB], flat(out))
-        tensors[f"mem.{s}"] = Array([DEPTH, 1, len(new[0][0]), DIM], flat(row for rows, _ in new for row in [flat(rows)]))
-        tensors[f"cmem.{s}"] = Array([DEPTH, 1, len(new[0][1]), DIM], flat(row for _, rows in new for row in [flat(rows)]))
+        tensors[f"mem.{s}"] = Array([DEPTH, 1, len(new[0][0]), DIM], flat(flat(rows) for rows, _ in new))
+        if new[0][1]:
+            tensors[f"cmem.{s}"] = Array([DEPTH, 1, len(new[0][1]), DIM], flat(flat(rows) for _, rows in new))
     for s in range(SEGMENTS):
         loss = lambda s=s: sum(reconstruction(p, stem, q, old, compress(p, stem, out)) for stem, q, old, out in taught[s]) / (T * DIM * DEPTH)
         tensors[f"train.aux_loss.{s}"] = Array([1], [loss()])

@@ -1,5 +1,7 @@
 /* End-to-end memory network (nn/memory_network.h): memory.map.K.weight, memory.time.K, memory.hop.weight, memory.question. Gives one row
  * for a sequence: the question, the last sentence, after its hops over the sentences before it. */
+#include <math.h>
+
 #include "models/backbone.h"
 #include "nn/memory_network.h"
 
@@ -11,6 +13,7 @@ typedef struct options {
     int64_t hops, sentence, memory;
     int tying, question, encoding;
     bool time, relu;
+    double noise;
 } options;
 
 static const sq_field fields[] = {
@@ -22,6 +25,7 @@ static const sq_field fields[] = {
               "words of a sentence: added up, or weighted by their place as in the paper, or as in its authors' code"),
     SQ_INT(options, memory, "0", 0, 1 << 20, "latest rows of memory that are kept; 0: all"),
     SQ_BOOL(options, time, "true", "a trained vector per age of a sentence, added to it"),
+    SQ_FLOAT(options, noise, "0.1", 0, 0.9, "share of empty memories put in between while training"),
     SQ_BOOL(options, relu, "false", "ReLU after each hop"),
     SQ_FIELDS_END,
 };
@@ -31,14 +35,14 @@ typedef struct memory_network { sq_backbone base; sq_memory_network network; } m
 static sq_status create(sq_backbone **backbone, const sq_backbone_spec *spec, const void *config, sq_error *error)
 {
     const options *o = config;
-    const int64_t all = (spec->max_length + o->sentence - 1) / o->sentence;
+    const int64_t sentences = (spec->max_length + o->sentence - 1) / o->sentence, all = (int64_t)ceil((double)sentences * (1 + o->noise));
     memory_network *m = sq__alloc_zero(sizeof *m);
     if (!m) return sq__no_memory(error);
     *backbone = &m->base;
     m->base.row_width = spec->model->width;
     const sq_memory_config of = { .input = spec->model->width, .width = spec->model->width, .memories = o->memory ? o->memory : all,
                                   .sentence = o->sentence, .hops = (int)o->hops, .layerwise = o->tying == 1, .relu = o->relu,
-                                  .learned_question = o->question == 1, .time = o->time, .encoding = (sq_memory_encoding)o->encoding,
+                                  .learned_question = o->question == 1, .time = o->time, .encoding = (sq_memory_encoding)o->encoding, .noise = (float)o->noise,
                                   .threads = spec->threads };
     return sq__memory_network_create(&m->network, spec->set, "memory", &of, error);
 }

@@ -123,10 +123,31 @@ void sq__memory_network_clear(sq_memory_network *network)
  * many memories each sequence has. S: the most of them, at least 1. */
 typedef struct places { int32_t *question, *words, *count; int64_t S; } places;
 
-static int64_t memories_of(const sq_memory_config *c, int64_t length)
+static int64_t sentences_of(const sq_memory_config *c, int64_t length)
 {
-    const int64_t left = length - (c->learned_question ? 0 : c->sentence), sentences = left > 0 ? (left + c->sentence - 1) / c->sentence : 0;
-    return sentences < c->memories ? sentences : c->memories;
+    const int64_t left = length - (c->learned_question ? 0 : c->sentence);
+    return left > 0 ? (left + c->sentence - 1) / c->sentence : 0;
+}
+
+/* [B, memories]: 0 where a memory is empty. Dropout draws it, which rests outside of training. NULL: none are. */
+static const float *draw_empty(const sq_memory_config *c, sq_tape *tape, int64_t B)
+{
+    const int64_t count = B * c->memories;
+    float *ones = c->noise > 0 ? sq__tape_memory(tape, (size_t)count * sizeof *ones) : NULL;
+    for (int64_t i = 0; ones && i < count; i++) ones[i] = 1;
+    const sq_var *drawn = ones ? sq__dropout(tape, sq__tape_input(tape, 1, &count, ones, false), c->noise) : NULL;
+    return drawn ? drawn->value : NULL;
+}
+
+/* The sentence that memory s of a sequence holds, counted from the newest, -1 when it is empty, given that `next` came before it. */
+static int64_t next_sentence(const float *drawn, int64_t s, int64_t *next) { return drawn && drawn[s] == 0 ? -1 : (*next)++; }
+
+static int64_t memories_of(const sq_memory_config *c, int64_t length, const float *drawn)
+{
+    const int64_t sentences = sentences_of(c, length);
+    int64_t s = 0;
+    for (int64_t next = 0; next < sentences && s < c->memories; s++) next_sentence(drawn, s, &next);
+    return s;
 }
 
 /* The J rows of sequence b that end before row `end`, in order. */
@@ -141,20 +162,26 @@ static void put_sentence(int32_t *to, int64_t b, int64_t T, int64_t end, int64_t
 static bool find_places(const sq_memory_config *c, sq_tape *tape, int64_t B, int64_t T, const int32_t *lengths, places *p)
 {
     const int64_t J = c->sentence;
+    const float *drawn = draw_empty(c, tape, B);
     p->S = 1;
-    for (int64_t b = 0; b < B; b++) {
-        const int64_t count = memories_of(c, lengths ? lengths[b] : T);
-        if (count > p->S) p->S = count;
-    }
     p->question = sq__tape_memory(tape, (size_t)(B * J) * sizeof(int32_t));
-    p->words = sq__tape_memory(tape, (size_t)(B * p->S * J) * sizeof(int32_t));
     p->count = sq__tape_memory(tape, (size_t)B * sizeof(int32_t));
-    if (!p->question || !p->words || !p->count) return false;
+    if (!p->question || !p->count) return false;
     for (int64_t b = 0; b < B; b++) {
-        const int64_t length = lengths ? lengths[b] : T, asked = c->learned_question ? length : length - J;
-        p->count[b] = (int32_t)memories_of(c, length);
+        const int64_t length = lengths ? lengths[b] : T;
+        p->count[b] = (int32_t)memories_of(c, length, drawn ? drawn + b * c->memories : NULL);
+        if (p->count[b] > p->S) p->S = p->count[b];
         put_sentence(p->question + b * J, b, T, length, J);
-        for (int64_t s = 0; s < p->S; s++) put_sentence(p->words + (b * p->S + s) * J, b, T, asked - s * J, J);
+    }
+    p->words = sq__tape_memory(tape, (size_t)(B * p->S * J) * sizeof(int32_t));
+    if (!p->words) return false;
+    for (int64_t b = 0; b < B; b++) {
+        const int64_t length = lengths ? lengths[b] : T, end = c->learned_question ? length : length - J;
+        int64_t next = 0;
+        for (int64_t s = 0; s < p->S; s++) {
+            const int64_t sentence = s < p->count[b] ? next_sentence(drawn ? drawn + b * c->memories : NULL, s, &next) : -1;
+            put_sentence(p->words + (b * p->S + s) * J, b, T, sentence < 0 ? 0 : end - sentence * J, J);
+        }
     }
     return true;
 }

@@ -6,7 +6,8 @@
  * Adjacent: A of hop k + 1 is C of hop k, and B is A of the first hop. Layer-wise: one A and one C for all hops, B of its own.
  *
  * Departures: events come embedded (a sum over columns), so A, B, C are maps of width E to width d, which is an embedding matrix of
- * rank E; the answer's matrix is the model's head, not tied to C. Without the paper's linear start and random empty memories.
+ * rank E; the answer's matrix is the model's head, not tied to C. Without the paper's linear start. While training, empty memories come
+ * in between at random (`noise`; the paper: one for ten), so that ages are not learned by heart.
  * What training needs of supporting facts (Weston et al., arXiv:1410.3916) is not here: these are trained end to end.
  * O(hops S d) for S sentences. Depends on parameters.h, plans.h. */
 #ifndef SQ_NN_MEMORY_NETWORK_H
@@ -42,6 +43,7 @@ typedef struct sq_memory_config {
     bool learned_question;             /* u_0 is trained; else it is the last sentence, which is then no memory */
     bool time;
     sq_memory_encoding encoding;
+    float noise;                       /* share of empty memories while training */
     int threads;
 } sq_memory_config;
 

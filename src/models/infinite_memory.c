@@ -70,6 +70,6 @@ static sq_var *run(const sq_backbone *backbone, sq_tape *tape, sq_backbone_call 
 
 const sq_backbone_kind sq__backbone_infinite_memory = {
     .name = "infinite-memory", .title = "Infinity-former: short-term and continuous long-term memory", .paper = "arXiv:2109.00301",
-    .cost = "O(n (memory + basis)) time, O(memory + basis) state", .can = SQ_MODEL_STREAMS,
+    .cost = "O(n (memory + N)) time, O(memory + N) state", .can = SQ_MODEL_STREAMS,
     .config_size = sizeof(config), .fields = fields, .create = create, .destroy = destroy, .run = run,
 };

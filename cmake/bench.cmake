@@ -2,6 +2,3 @@
 add_executable(training-step bench/training_step.c)
 set_target_properties(training-step PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
 target_link_libraries(training-step PRIVATE sq_train m)
-add_executable(ntm-copy bench/ntm_copy.c)
-set_target_properties(ntm-copy PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
-target_link_libraries(ntm-copy PRIVATE sq_train m)

@@ -15,7 +15,8 @@
  * to take up to 0.9 of the first, 0.5 of the second and of the last. */
 static const double noise_factor = 8, usual_error = 2e-6, usual_gradient_error = 1e-5, zero_gradient_error = 2e-6, lone_gradient_error = 5e-6;
 
-typedef struct tally { double out, gradient; int trials, refused, failed; } tally;
+/* Worst errors: as parts of their bounds; of the largest value; along a direction through every input and tensor, of the whole gradient's norm. */
+typedef struct tally { double out, gradient, relative_out, relative_gradient; int trials, refused, failed; } tally;
 
 static const char *describe(const trial *t)
 {
@@ -65,7 +66,10 @@ static void check_values(trial *t, const reference_variant *variant, tally *wors
     }
     if (!(fabs(t->auxiliary - auxiliary) <= noise_factor * fabs(shaken_auxiliary - auxiliary) + 1e-5 * fabs(auxiliary) + 1e-7))
         complain(worst, "%s: auxiliary is %.9g; expected %.9g", describe(t), (double)t->auxiliary, auxiliary);
-    if (scale > 0) worst->out = fmax(worst->out, error / bound);
+    if (scale > 0) {
+        worst->out = fmax(worst->out, error / bound);
+        worst->relative_out = fmax(worst->relative_out, error / scale);
+    }
     free(out);
     free(expected);
     free(shaken);
@@ -97,9 +101,11 @@ static double norm(const float *x, int64_t n)
     return sqrt(square);
 }
 
+typedef struct slope { double along, expected, square; } slope;   /* gradient . direction, what it should be, the gradient's norm squared */
+
 /* gradient . direction over inputs first .. last-1 against a central difference of the reference, whose own noise is about
  * 1e-10 of its value. */
-static void check_gradient(trial *t, const reference_variant *variant, int first, int last, tally *worst)
+static slope check_gradient(trial *t, const reference_variant *variant, int first, int last, tally *worst)
 {
     const double step = 1e-6, relative = variant->gradient_error != 0 ? variant->gradient_error : usual_gradient_error;
     double *direction[TRIAL_GRADIENTS] = { 0 }, along = 0, square = 0;
@@ -123,6 +129,7 @@ static void check_gradient(trial *t, const reference_variant *variant, int first
                  last > first + 1 ? " and all that follow" : "", along, expected, bound);
     worst->gradient = fmax(worst->gradient, fabs(along - expected) / bound);
     for (int input = first; input < last; input++) free(direction[input]);
+    return (slope){ along, expected, square };
 }
 
 /* The ISA under test is the best of this processor, which is tried most thoroughly. */
@@ -134,10 +141,13 @@ static bool best_isa(void)
 /* Each input by itself; where the reference is slow, and on the lesser ISAs, all in one direction. */
 static void check_gradients(trial *t, const reference_variant *variant, tally *worst)
 {
-    const int count = trial_input_count(t);
-    if (t->shape.N > 65 || !best_isa()) check_gradient(t, variant, 0, count, worst);
-    else
-        for (int input = 0; input < count; input++) check_gradient(t, variant, input, input + 1, worst);
+    const int count = trial_input_count(t), step = t->shape.N > 65 || !best_isa() ? count : 1;
+    slope all = { 0, 0, 0 };
+    for (int input = 0; input < count; input += step) {
+        const slope one = check_gradient(t, variant, input, input + step, worst);
+        all = (slope){ all.along + one.along, all.expected + one.expected, all.square + one.square };
+    }
+    if (all.square > 0) worst->relative_gradient = fmax(worst->relative_gradient, fabs(all.along - all.expected) / sqrt(all.square));
 }
 
 /* In pieces, token by token and of any size: the same rows as the causal forward. Padded and masked trials are not cut. */
@@ -248,11 +258,29 @@ static void try_variant(const char *mechanism, unsigned can, const reference_var
     }
 }
 
+static void take_worst(tally *all, const tally *one)
+{
+    all->trials += one->trials;
+    all->relative_out = fmax(all->relative_out, one->relative_out);
+    all->relative_gradient = fmax(all->relative_gradient, one->relative_gradient);
+}
+
+static void print_table(const tally *mechanisms, int count)
+{
+    sq_mechanism_info info;
+    print_message("\n%-20s %8s %12s %12s\n", "worst of all trials", "trials", "values", "gradients");
+    for (int m = 0; m < count && sq_mechanism_get(m, &info) == SQ_OK; m++)
+        if (mechanisms[m].trials) print_message("%-20s %8d %12.1e %12.1e\n", info.name, mechanisms[m].trials, mechanisms[m].relative_out, mechanisms[m].relative_gradient);
+}
+
 static void test_agrees_with_reference(void **state)
 {
+    enum { MOST = 64 };
+    static tally all[MOST];
     sq_mechanism_info info;
     int failed = 0, option_sets = 0;
     (void)state;
+    memset(all, 0, sizeof all);
     for (int m = 0; sq_mechanism_get(m, &info) == SQ_OK; m++) {
         const reference_row *row = reference_find(info.name);
         if (!trial_chosen(info.name)) continue;
@@ -263,12 +291,13 @@ static void test_agrees_with_reference(void **state)
             const double start = sq__clock();
             try_variant(info.name, info.can, variant, variant == row->variants, &worst);
             if (worst.trials == 0) fail_msg("%s [%s]: nothing was tried", info.name, variant->options);
-            print_message("%-16s [%s] %d trials, %d refused, %d failed; worst error of its bound: out %.2f gradient %.2f; %.1f s\n", info.name, variant->options,
-                          worst.trials, worst.refused, worst.failed, worst.out, worst.gradient,
-                          sq__clock() - start);
+            print_message("%-16s [%s] %d trials, %d refused, %d failed; worst error of its bound: out %.2f gradient %.2f (%.1e); %.1f s\n", info.name,
+                          variant->options, worst.trials, worst.refused, worst.failed, worst.out, worst.gradient, worst.relative_gradient, sq__clock() - start);
             failed += worst.failed;
+            if (m < MOST) take_worst(&all[m], &worst);
         }
     }
+    print_table(all, MOST);
     assert_int_equal(failed, 0);
 }
 

@@ -87,11 +87,24 @@ int64_t sq__linear_settle(sq_linear_state *state, const sq_kernels *kernels, int
     return count;
 }
 
+/* A chunk is summed by itself and then added: the state takes one rounding for a chunk, not one for a row, which a mean over thousands of
+ * rows that cancel would show. */
 void sq__linear_absorb(sq_linear_state *state, const sq_kernels *kernels, int64_t F, int64_t M, const float *x, int64_t rows,
                        const float *payload, int64_t payload_row, const float *weight)
 {
-    sq__gemm(true, false, F, M, rows, 1, x, F, payload, payload_row, 1, state->S, M);
-    for (int64_t i = 0; i < rows; i++) kernels->axpy(state->z, weight ? weight[i] : 1, x + i * F, F);
+    enum { TILE = 64 };
+    float sum[TILE * TILE] __attribute__((aligned(64)));
+    for (int64_t first = 0; first < F; first += TILE) {
+        const int64_t features = F - first < TILE ? F - first : TILE;
+        for (int64_t column = 0; column < M; column += TILE) {
+            const int64_t columns = M - column < TILE ? M - column : TILE;
+            sq__gemm(true, false, features, columns, rows, 1, x + first, F, payload + column, payload_row, 0, sum, TILE);
+            for (int64_t r = 0; r < features; r++) kernels->axpy(state->S + (first + r) * M + column, 1, sum + r * TILE, columns);
+        }
+        memset(sum, 0, TILE * sizeof *sum);
+        for (int64_t i = 0; i < rows; i++) kernels->axpy(sum, weight ? weight[i] : 1, x + i * F + first, features);
+        kernels->axpy(state->z + first, 1, sum, features);
+    }
 }
 
 void sq__linear_follow(sq_linear_state *state, const sq_kernels *kernels, int64_t F, int64_t M, float *x, int64_t rows, float top)

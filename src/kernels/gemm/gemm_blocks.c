@@ -41,14 +41,19 @@ typedef struct product {
     float *c;
 } product;
 
-/* C[:, j..j+nb] (+)= op(A)[:, ..kb] b */
+/* C[:, j..j+nb] (+)= op(A)[:, ..kb] b. A whole block is summed by itself and then added: generated code would go on from C with one rounding
+ * for each of k terms, which costs long sums that cancel two digits. */
 static void columns(const product *g, int64_t kb, int64_t j, int64_t nb, const float *b, int64_t ldb, bool accumulate)
 {
+    float sum[MB * NB] __attribute__((aligned(64)));
+    const bool apart = accumulate && kb == KB;
     sq_block block = { .m = 0 };
     for (int64_t i = 0, mb; i < g->m; i += mb) {
+        float *c = g->c + i * g->ldc + j;
         mb = piece(g->m - i, MB);
-        if (mb != block.m) block = sq__block(g->trans_a, mb, nb, kb, g->lda, ldb, g->ldc, accumulate);
-        sq__block_run(&block, g->trans_a ? g->a + i : g->a + i * g->lda, b, g->c + i * g->ldc + j);
+        if (mb != block.m) block = sq__block(g->trans_a, mb, nb, kb, g->lda, ldb, apart ? NB : g->ldc, accumulate && !apart);
+        sq__block_run(&block, g->trans_a ? g->a + i : g->a + i * g->lda, b, apart ? sum : c);
+        for (int64_t r = 0; apart && r < mb; r++) sq__kernels()->axpy(c + r * g->ldc, 1, sum + r * NB, nb);
     }
 }
 

@@ -37,7 +37,8 @@ typedef struct sq_backbone_spec {
 typedef struct sq_backbone_kind sq_backbone_kind;
 
 /* First member of what a kind's create makes. */
-typedef struct sq_backbone { const sq_backbone_kind *kind; int64_t row_width; unsigned can; } sq_backbone;   /* row_width: of what the head reads; can: kind's, less what the options take away */
+/* row_width: of what the head reads; cannot: set by create, what its options take away of what the kind can; can: what is left */
+typedef struct sq_backbone { const sq_backbone_kind *kind; int64_t row_width; unsigned can, cannot; } sq_backbone;
 
 typedef struct sq_backbone_call {
     sq_var *x;                         /* [B,T,model.width]; rows beyond a length are rubbish that must not matter */

@@ -4,7 +4,11 @@
 
 /* X(symbol): sq__backbone_symbol, defined in its kind's file */
 #define SQ_BACKBONES(X)        \
+    X(rnn)                     \
     X(gru)                     \
+    X(lstm)                    \
+    X(low_rank_rnn)            \
+    X(kronecker)               \
     X(ntm)                     \
     X(memory_network)          \
     X(transformer_xl)          \

@@ -90,7 +90,7 @@ static sq_status create_backbone(sq_model *model, const sq_backbone_kind *kind, 
     sq_status status = kind->create(&model->backbone, &of, model->options, error);
     if (model->backbone) {
         model->backbone->kind = kind;
-        model->backbone->can |= kind->can;
+        model->backbone->can = kind->can & ~model->backbone->cannot;
     }
     return status;
 }

@@ -6,7 +6,7 @@
  *
  * Names of parameters are fixed: checkpoints carry them.
  *   embedding.category.COLUMN.weight, embedding.numbers.{weight,bias}, embedding.positions.{weight | rows,columns}, embedding.class (events.h)
- *   the backbone's (encoder.c, gru.c, ...), pool.seeds, pool.block.* (pooling by attention: nn/set_transformer.h), head.{weight,bias}
+ *   the backbone's (encoder.c, recurrent.c, ...), pool.seeds, pool.block.* (pooling by attention: nn/set_transformer.h), head.{weight,bias}
  */
 #ifndef SQ_MODELS_MODEL_H
 #define SQ_MODELS_MODEL_H

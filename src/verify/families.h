@@ -17,7 +17,7 @@ sq_family_fn sq__family_reversible, sq__family_feed_forward;
 sq_family_fn sq__family_ntm, sq__family_memory_network;
 sq_family_fn sq__family_aft, sq__family_synthesizer, sq__family_set_transformer, sq__family_long_short;
 sq_family_fn sq__family_softmax, sq__family_mha, sq__family_linformer, sq__family_performer, sq__family_infinite_former, sq__family_block,
-    sq__family_gru, sq__family_norm, sq__family_activation, sq__family_loss, sq__family_optimizer, sq__family_schedule, sq__family_clustered, sq__family_informer,
+    sq__family_recurrent, sq__family_low_rank, sq__family_kronecker, sq__family_norm, sq__family_activation, sq__family_loss, sq__family_optimizer, sq__family_schedule, sq__family_clustered, sq__family_informer,
     sq__family_reformer;
 extern sq_family_fn sq__family_linear, sq__family_rfa, sq__family_cosformer, sq__family_nystromformer;
 sq_family_fn sq__family_local, sq__family_sparse_transformer, sq__family_longformer, sq__family_bigbird, sq__family_layouts;

@@ -110,13 +110,13 @@ static void deeper_models(void **state)
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    static const char *const names[6] = { "softmax", "linformer", "gru", "routing", "softmax", "encoder-decoder" };
+    static const char *const names[] = { "softmax", "linformer", "gru", "routing", "softmax", "encoder-decoder", "low-rank-rnn", "kronecker" };
     const int32_t lengths[3] = { 5, 2, 4 };
     const size_t before = sq_memory_current();
     sq_error error;
     toy_batch toy;
     toy_batch_fill(&toy, 3, 5, lengths);
-    for (int kind = 0; kind < 6; kind++) {
+    for (int kind = 0; kind < (int)(sizeof names / sizeof *names); kind++) {
         bool done = false;
         for (long n = 1; !done && n < 3000; n++) {
             sq_model_config config = toy_config();

@@ -29,6 +29,12 @@ static const variant variants[] = {
     { .name = "axial attention, layers in turn", .mechanism = "axial" },
     { .name = "longnet, causal", .mechanism = "longnet", .option = { "dilations", "1,2,4,8" }, .causal = true },
     { .name = "gru", .mechanism = "gru" },
+    { .name = "gru, reset before", .mechanism = "gru", .option = { "reset", "before" } },
+    { .name = "rnn", .mechanism = "rnn" },
+    { .name = "lstm", .mechanism = "lstm", .option = { "start", "orthogonal" } },
+    { .name = "lstm, both directions", .mechanism = "lstm", .option = { "bidirectional", "true" } },
+    { .name = "low-rank-rnn", .mechanism = "low-rank-rnn", .option = { "cell", "gru" } },
+    { .name = "kronecker", .mechanism = "kronecker" },
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 

@@ -1,7 +1,7 @@
 /* Sets of parameters, starting values, positions, recurrent stacks. */
 #include "base/random.h"
 #include "nn/axial_positions.h"
-#include "nn/gru.h"
+#include "nn/recurrent_stack.h"
 #include "nn/layers.h"
 #include "support/check.h"
 
@@ -129,15 +129,15 @@ static void stack_of_both_directions(void **state)
     (void)state;
     enum { B = 3, T = 6, I = 4, H = 5 };
     const int32_t lengths[B] = { 6, 2, 5 };
-    sq_gru_stack stack, exchanged;
+    sq_recurrent_stack stack, exchanged;
     sq_parameters other = { .seed = 8 };
-    const sq_gru_config config = { .layers = 2, .input = I, .hidden = H, .both_directions = true };
-    assert_ok(sq__gru_create(&stack, &set, "gru", &config, &error), &error);
-    assert_ok(sq__gru_create(&exchanged, &other, "gru", &config, &error), &error);
+    const sq_recurrent_config config = { .cell = SQ_CELL_GRU, .layers = 2, .input = I, .hidden = H, .both_directions = true };
+    assert_ok(sq__recurrent_stack_create(&stack, &set, "gru", &config, &error), &error);
+    assert_ok(sq__recurrent_stack_create(&exchanged, &other, "gru", &config, &error), &error);
     assert_non_null(sq__parameters_find(&set, "gru.1.reverse.weight_ih"));
     for (int layer = 0; layer < 2; layer++)
         for (int way = 0; way < 2; way++) {
-            const sq_gru_cell *from = &stack.cells[2 * layer + way], *to = &exchanged.cells[2 * layer + 1 - way];
+            const sq_recurrent_cell *from = &stack.cells[2 * layer + way], *to = &exchanged.cells[2 * layer + 1 - way];
             const int pairs[4][2] = { { from->weight_ih, to->weight_ih },
                                       { from->weight_hh, to->weight_hh },
                                       { from->bias_ih, to->bias_ih },
@@ -162,8 +162,8 @@ static void stack_of_both_directions(void **state)
     sq_tape *tape = sq__tape_create(false);
     sq_var *last[4];
     const int64_t shape[3] = { B, T, I };
-    const sq_var *out = sq__gru_run(&stack, tape, sq__tape_input(tape, 3, shape, x, false), lengths, NULL, last);
-    const sq_var *mirror = sq__gru_run(&exchanged, tape, sq__tape_input(tape, 3, shape, turned, false), lengths, NULL, NULL);
+    const sq_var *out = sq__recurrent_stack_run(&stack, tape, sq__tape_input(tape, 3, shape, x, false), lengths, NULL, last);
+    const sq_var *mirror = sq__recurrent_stack_run(&exchanged, tape, sq__tape_input(tape, 3, shape, turned, false), lengths, NULL, NULL);
     assert_ok(sq__tape_status(tape, &error), &error);
     for (int b = 0; b < B; b++) {
         assert_memory_equal(last[2]->value + b * H, out->value + (b * T + lengths[b] - 1) * 2 * H, H * sizeof(float));
@@ -173,8 +173,8 @@ static void stack_of_both_directions(void **state)
                 assert_close(mirror->value[(b * T + lengths[b] - 1 - t) * 2 * H + (i + H) % (2 * H)], out->value[(b * T + t) * 2 * H + i], 1e-6);
     }
     sq__tape_destroy(tape);
-    sq__gru_clear(&stack);
-    sq__gru_clear(&exchanged);
+    sq__recurrent_stack_clear(&stack);
+    sq__recurrent_stack_clear(&exchanged);
     sq__parameters_clear(&other);
 }
 

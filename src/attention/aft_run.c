@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "attention/aft_tiles.h"
+#include "base/integers.h"
 
 enum { ROWS = SQ_AFT_ROWS, KEYS = SQ_AFT_KEYS };
-
-static int64_t least(int64_t a, int64_t b) { return sq__aft_least(a, b); }
 
 static bool far_after(const sq_aft_bias *bias, const sq_problem *p)
 {
@@ -20,16 +19,16 @@ static bool far_after(const sq_aft_bias *bias, const sq_problem *p)
 static int64_t near_from(const sq_aft_tiles *e, int64_t i)
 {
     const int64_t t0 = i * ROWS;
-    if (e->bias.form == SQ_AFT_NONE) return e->p->causal ? least(t0, e->head->N) : e->head->N;
+    if (e->bias.form == SQ_AFT_NONE) return e->p->causal ? sq__least(t0, e->head->N) : e->head->N;
     if (e->bias.reach < 0 || t0 < e->bias.reach) return 0;
-    return least(t0 - e->bias.reach, e->head->N);
+    return sq__least(t0 - e->bias.reach, e->head->N);
 }
 
 static int64_t near_to(const sq_aft_tiles *e, int64_t i)
 {
-    const int64_t end = least((i + 1) * ROWS, e->head->T);
-    if (e->p->causal) return least(end, e->head->N);
-    return e->bias.reach < 0 ? e->head->N : least(end + e->bias.reach, e->head->N);
+    const int64_t end = sq__least((i + 1) * ROWS, e->head->T);
+    if (e->p->causal) return sq__least(end, e->head->N);
+    return e->bias.reach < 0 ? e->head->N : sq__least(end + e->bias.reach, e->head->N);
 }
 
 /* ---- memory ---- */
@@ -111,12 +110,12 @@ float *sq__aft_log_den(const sq_aft_tiles *e, int64_t t)
 
 void sq__aft_each_block(sq_aft_tiles *e, int64_t i, sq_aft_block_fn fn)
 {
-    const int64_t t0 = i * ROWS, end = least(t0 + ROWS, e->head->T), from = near_from(e, i), to = near_to(e, i);
-    const int64_t common = e->p->causal ? least(t0, to) : to;   /* keys that all rows see */
+    const int64_t t0 = i * ROWS, end = sq__least(t0 + ROWS, e->head->T), from = near_from(e, i), to = near_to(e, i);
+    const int64_t common = e->p->causal ? sq__least(t0, to) : to;   /* keys that all rows see */
     for (int64_t s0 = from; s0 < common; s0 += KEYS)
-        if (sq__aft_load(&e->block, &e->bias, t0, end - t0, s0, least(KEYS, common - s0))) fn(e, 0);
+        if (sq__aft_load(&e->block, &e->bias, t0, end - t0, s0, sq__least(KEYS, common - s0))) fn(e, 0);
     for (int64_t t = t0; common < to && t < end; t++)
-        if (sq__aft_load(&e->block, &e->bias, t, 1, common, least(t + 1, to) - common)) fn(e, t - t0);
+        if (sq__aft_load(&e->block, &e->bias, t, 1, common, sq__least(t + 1, to) - common)) fn(e, t - t0);
 }
 
 /* ---- forward ---- */
@@ -175,7 +174,7 @@ static void forward_head(const sq_run *run, const sq_head *head)
     sq__aft_sums_clear(&e.before, D);
     if (e.after) sum_after(&e);
     for (int64_t i = 0; i * ROWS < head->T; i++) {
-        const int64_t count = least(ROWS, head->T - i * ROWS);
+        const int64_t count = sq__least(ROWS, head->T - i * ROWS);
         sq__aft_absorb_keys(&e.block, i ? near_from(&e, i - 1) : 0, near_from(&e, i), &e.before);
         sq__aft_sums_clear(&e.rows, count * D);
         sq__aft_each_block(&e, i, forward_block);
@@ -203,7 +202,7 @@ void sq__aft_forward(const sq_run *run)
 int64_t sq__aft_load_rows(sq_aft_tiles *e, int64_t i, bool queries)
 {
     const sq_head *head = e->head;
-    const int64_t D = e->p->D, t0 = i * ROWS, count = least(ROWS, head->T - t0);
+    const int64_t D = e->p->D, t0 = i * ROWS, count = sq__least(ROWS, head->T - t0);
     for (int64_t r = 0; r < count; r++) {
         const float *dout = head->dout + (t0 + r) * head->dout_row, *out = head->out + (t0 + r) * head->out_row;
         float *g = e->g + r * D, *h = e->h + r * D, *dq = head->dq + (t0 + r) * head->dq_row;

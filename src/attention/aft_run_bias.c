@@ -3,13 +3,12 @@
 #include <string.h>
 
 #include "attention/aft_tiles.h"
+#include "base/integers.h"
 #include "base/parallel.h"
 
 enum { ROWS = SQ_AFT_ROWS };
 
-static int64_t least(int64_t a, int64_t b) { return sq__aft_least(a, b); }
-
-static int64_t group_count(const sq_problem *p) { return least(SQ_AFT_GROUPS, sq__aft_tile_count(p)); }
+static int64_t group_count(const sq_problem *p) { return sq__least(SQ_AFT_GROUPS, sq__aft_tile_count(p)); }
 
 /* The first tile of group g, and the first (or end) of the keys that tiles see. */
 static int64_t group_tile(const sq_problem *p, int64_t g)
@@ -21,7 +20,7 @@ static int64_t group_key(const sq_aft_bias *bias, const sq_problem *p, int64_t t
 {
     if (bias->reach < 0) return end ? p->N : 0;
     const int64_t at = tile * ROWS + (end ? bias->reach : -bias->reach);
-    return at < 0 ? 0 : least(at, p->N);
+    return at < 0 ? 0 : sq__least(at, p->N);
 }
 
 /* Floats that a group sums apart: the keys' factors, or all filters. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attention/aft_tiles.h"
+#include "base/integers.h"
 #include "base/parallel.h"
 
 typedef struct state {
@@ -21,7 +22,7 @@ static state cut_state(const sq_aft_config *config, const sq_problem *p, void *m
     const sq_aft_bias bias = sq__aft_bias(config, p);
     sq_cut cut = { memory, 0 };
     state s = { .near = bias.reach > 0 ? bias.reach : 0 };
-    if (bias.form == SQ_AFT_FACTORS) s.near = sq__aft_least(s.near, p->max_length - 1);
+    if (bias.form == SQ_AFT_FACTORS) s.near = sq__least(s.near, p->max_length - 1);
     s.seen = sq__cut(&cut, (size_t)p->B * sizeof *s.seen);
     s.keep = sq__cut(&cut, (size_t)(p->B * s.near));
     const size_t before = cut.used;
@@ -84,7 +85,7 @@ static void meet(piece *p, int64_t t, int64_t from, int64_t to, bool held, const
     const int64_t last = p->tiles.p->max_length - 1, shift = p->tiles.bias.form == SQ_AFT_FILTER || t <= last ? 0 : t - last;
     use(p, held, shift);
     for (int64_t s0 = from; s0 < to; s0 += SQ_AFT_KEYS)
-        if (sq__aft_load(&p->tiles.block, &p->tiles.bias, t - shift, 1, s0 - shift, sq__aft_least(SQ_AFT_KEYS, to - s0)))
+        if (sq__aft_load(&p->tiles.block, &p->tiles.bias, t - shift, 1, s0 - shift, sq__least(SQ_AFT_KEYS, to - s0)))
             sq__aft_forward_block(&p->tiles.block, row);
 }
 
@@ -94,7 +95,7 @@ static void run_row(piece *p, const sq_head *head, int64_t i)
     const sq_aft_sums *row = &p->tiles.rows;
     sq__aft_sums_clear(row, p->tiles.p->D);
     meet(p, t, from, p->seen, true, row);
-    meet(p, t, from > p->seen ? from : p->seen, sq__aft_least(t + 1, p->end), false, row);
+    meet(p, t, from > p->seen ? from : p->seen, sq__least(t + 1, p->end), false, row);
     if (p->far.top[0] > -INFINITY) sq__aft_sums_add(&p->tiles.block, row, p->far.top, 0, p->far.num, p->far.den);
     p->tiles.head = head;
     sq__aft_finish_row(&p->tiles, i, row);
@@ -133,7 +134,7 @@ static void run_item(void *context, int64_t item, int thread)
     char *workspace = (char *)all->run->call->workspace + (size_t)thread * all->per_thread;
     piece p = { .s = &all->s, .given = sq__head(all->run, b, h0), .seen = all->s.seen[b], .far = sums_of(&all->s, item) };
     p.held = (sq_head){ .k = all->s.k + at, .v = all->s.v + at, .k_row = problem->D, .v_row = problem->D, .key_keep = all->s.keep + b * all->s.near };
-    p.first = p.seen - sq__aft_least(p.seen, all->s.near);
+    p.first = p.seen - sq__least(p.seen, all->s.near);
     p.end = p.seen + p.given.N;
     p.tiles = sq__aft_begin(all->run, &p.given, SQ_FORWARD, workspace);
     for (int64_t i = 0; i < problem->T; i++) {
@@ -160,7 +161,7 @@ static void hold_marks(const step *all)
     const int64_t near = all->s.near;
     for (int64_t b = 0; b < p->B; b++) {
         const sq_head head = sq__head(all->run, b, 0);
-        const int64_t held = sq__aft_least(all->s.seen[b], near), gone = held + head.N > near ? held + head.N - near : 0;
+        const int64_t held = sq__least(all->s.seen[b], near), gone = held + head.N > near ? held + head.N - near : 0;
         const int64_t stay = held > gone ? held - gone : 0;
         uint8_t *keep = all->s.keep + b * near;
         memmove(keep, keep + held - stay, (size_t)stay);

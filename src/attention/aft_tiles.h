@@ -18,7 +18,6 @@ typedef struct sq_aft_tiles {          /* one head, one thread */
     int64_t group;                     /* of tiles, where gradients of biases are summed */
 } sq_aft_tiles;
 
-static inline int64_t sq__aft_least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t sq__aft_tile_count(const sq_problem *p) { return (p->T + SQ_AFT_ROWS - 1) / SQ_AFT_ROWS; }
 
 size_t sq__aft_per_thread(const sq_aft_config *config, const sq_problem *problem, sq_pass pass);

@@ -14,6 +14,7 @@
  * sets: once); and all rows see all keys when N <= (5 + 2 random) block. Its random blocks lack the rows of the first and last block.
  * Departs from the paper: an incomplete last block is an ordinary one; a query that sees no key gives zeros. */
 #include "attention/engine/pattern.h"
+#include "base/integers.h"
 #include "base/random.h"
 #include "base/status.h"
 
@@ -39,10 +40,6 @@ static const sq_field fields[] = {
 
 /* ---- which blocks there are ---- */
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 typedef struct blocks {
     int64_t size, offset;              /* block x is rows offset + x size ... */
     int64_t count, near, front, back;  /* blocks; seen on either side; global ones at either end */
@@ -53,12 +50,12 @@ typedef struct blocks {
 static blocks blocks_of(const bigbird_config *config, const sq_problem *p, int64_t N)
 {
     blocks b = { .size = config->block, .random = config->random, .causal = p->causal, .repeats = config->convention == HUGGINGFACE };
-    if (config->construction == EXTENDED) b.offset = least(config->globals, p->max_length);
-    b.count = divide_up(most(0, N - b.offset), b.size);
-    b.near = divide_up(config->window, b.size);   /* rows behind the last key, too, see as far back */
-    const int64_t globals = config->construction == INTERNAL ? divide_up(config->globals, b.size) : 0;
-    b.front = least(b.count, p->causal ? globals : divide_up(globals, 2));
-    b.back = p->causal ? 0 : least(b.count - b.front, globals / 2);
+    if (config->construction == EXTENDED) b.offset = sq__least(config->globals, p->max_length);
+    b.count = sq__divide_up(sq__most(0, N - b.offset), b.size);
+    b.near = sq__divide_up(config->window, b.size);   /* rows behind the last key, too, see as far back */
+    const int64_t globals = config->construction == INTERNAL ? sq__divide_up(config->globals, b.size) : 0;
+    b.front = sq__least(b.count, p->causal ? globals : sq__divide_up(globals, 2));
+    b.back = p->causal ? 0 : sq__least(b.count - b.front, globals / 2);
     b.all = b.repeats && N <= (5 + 2 * config->random) * b.size;
     return b;
 }
@@ -77,7 +74,7 @@ static bool is_seen_anyway(const blocks *b, int64_t query, int64_t key)
 
 static int64_t random_rows(const bigbird_config *config, const sq_problem *p)
 {
-    return most(1, blocks_of(config, p, p->max_length).count);
+    return sq__most(1, blocks_of(config, p, p->max_length).count);
 }
 
 static int tensors(const void *options, const sq_problem *p, sq_attention_tensor *infos)
@@ -91,9 +88,9 @@ static int tensors(const void *options, const sq_problem *p, sq_attention_tensor
 /* Distinct ones among the blocks that this one does not see anyway (Floyd's sample). */
 static void draw_blocks(const blocks *b, int64_t query, const sq_random *random, uint64_t index, float *drawn)
 {
-    const int64_t end = b->causal ? least(query, b->count) : b->count - b->back;
-    const int64_t before = most(0, least(query - b->near, end) - b->front), from = most(query + b->near + 1, b->front);
-    const int64_t choice = before + most(0, end - from), count = least(choice, b->random);
+    const int64_t end = b->causal ? sq__least(query, b->count) : b->count - b->back;
+    const int64_t before = sq__most(0, sq__least(query - b->near, end) - b->front), from = sq__most(query + b->near + 1, b->front);
+    const int64_t choice = before + sq__most(0, end - from), count = sq__least(choice, b->random);
     for (int64_t x = 0; x < b->random; x++) {
         drawn[x] = -1;
         if (x >= count) continue;
@@ -139,7 +136,7 @@ static void add_rows(const context *c, scratch *s, sq_sparse_tile *tile, int64_t
 static void add_blocks(const context *c, scratch *s, sq_sparse_tile *tile, int64_t from, int64_t to)
 {
     const blocks *b = &c->blocks;
-    add_rows(c, s, tile, b->offset + from * b->size, least(b->offset + to * b->size, c->N));
+    add_rows(c, s, tile, b->offset + from * b->size, sq__least(b->offset + to * b->size, c->N));
 }
 
 /* A block drawn for `query`, or -1. */
@@ -167,18 +164,18 @@ static void fill_tile(const void *memory, int64_t index, void *room, sq_sparse_t
     scratch *s = room;
     const bool before = index < c->first_tiles;
     const int64_t query = before ? 0 : (index - c->first_tiles) / c->tiles_per_block, part = before ? index : (index - c->first_tiles) % c->tiles_per_block;
-    const int64_t start = before ? 0 : b->offset + query * b->size, end = least(c->T, before ? b->offset : start + b->size);
+    const int64_t start = before ? 0 : b->offset + query * b->size, end = sq__least(c->T, before ? b->offset : start + b->size);
     const int64_t first = start + part * SQ_SPARSE_QUERIES;
-    *tile = (sq_sparse_tile){ .queries = { .count = most(0, least(SQ_SPARSE_QUERIES, end - first)), .first = first, .step = 1 }, .runs = s->runs };
+    *tile = (sq_sparse_tile){ .queries = { .count = sq__most(0, sq__least(SQ_SPARSE_QUERIES, end - first)), .first = first, .step = 1 }, .runs = s->runs };
     for (int64_t x = 0; x < tile->queries.count; x++) s->low[x] = 0, s->high[x] = (int32_t)(first + x + 1);
     if (before || b->all || is_global(b, query)) {
-        add_rows(c, s, tile, 0, b->causal ? least(c->N, first + tile->queries.count) : c->N);
+        add_rows(c, s, tile, 0, b->causal ? sq__least(c->N, first + tile->queries.count) : c->N);
         return;
     }
     const int64_t back = b->count - b->back, near_end = b->causal ? query : query + b->near;
-    add_rows(c, s, tile, 0, least(b->offset, c->N));
-    add_blocks(c, s, tile, 0, b->causal ? least(b->front, query + 1) : b->front);
-    add_blocks(c, s, tile, most(b->front, query - b->near), least(back, near_end + 1));
+    add_rows(c, s, tile, 0, sq__least(b->offset, c->N));
+    add_blocks(c, s, tile, 0, b->causal ? sq__least(b->front, query + 1) : b->front);
+    add_blocks(c, s, tile, sq__most(b->front, query - b->near), sq__least(back, near_end + 1));
     add_blocks(c, s, tile, back, b->count);
     add_random(c, s, tile, query);
 }
@@ -188,11 +185,11 @@ static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pat
     const bigbird_config *config = at->config;
     const sq_problem *p = at->problem;
     context c = { .blocks = blocks_of(config, p, at->N), .T = at->T, .N = at->N };
-    c.first_tiles = divide_up(least(c.blocks.offset, at->T), SQ_SPARSE_QUERIES);
-    c.tiles_per_block = divide_up(least(config->block, most(1, at->T)), SQ_SPARSE_QUERIES);
+    c.first_tiles = sq__divide_up(sq__least(c.blocks.offset, at->T), SQ_SPARSE_QUERIES);
+    c.tiles_per_block = sq__divide_up(sq__least(config->block, sq__most(1, at->T)), SQ_SPARSE_QUERIES);
     if (at->run && config->random) c.random = at->run->call->tensors[0] + at->h * random_rows(config, p) * config->random;
     *pattern = (sq_sparse_pattern){ .context = memory, .tile = fill_tile, .most_keys = at->N, .once = true };
-    pattern->tiles = c.first_tiles + divide_up(most(0, at->T - c.blocks.offset), config->block) * c.tiles_per_block;
+    pattern->tiles = c.first_tiles + sq__divide_up(sq__most(0, at->T - c.blocks.offset), config->block) * c.tiles_per_block;
     pattern->scratch_bytes = sizeof(scratch) + (size_t)(RUNS + config->random) * sizeof(sq_sparse_run);
     if (c.blocks.repeats) pattern->most_keys = (at->N + config->random * config->block);
     if (memory) *(context *)memory = c;

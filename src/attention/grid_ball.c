@@ -3,24 +3,21 @@
 #include <math.h>
 
 #include "attention/grid_parts.h"
+#include "base/integers.h"
 
 enum { QUERIES = SQ_SPARSE_QUERIES };
 
 typedef struct ball_run { int32_t low[QUERIES], high[QUERIES]; } ball_run;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /* Cells of a group along an axis, at most. */
 static int64_t length(const sq_grid_parts *parts, const sq_grid_part *part, int axis)
 {
-    return least(ceiling(parts->grid.size[axis], part->cut[axis].step), ceiling(part->cut[axis].block, part->cut[axis].step));
+    return sq__least(sq__divide_up(parts->grid.size[axis], part->cut[axis].step), sq__divide_up(part->cut[axis].block, part->cut[axis].step));
 }
 
 static int64_t grown(const sq_grid_parts *parts, const sq_grid_part *part, int axis)
 {
-    return least(part->side[axis] + 2 * (part->distance - 1), length(parts, part, axis));
+    return sq__least(part->side[axis] + 2 * (part->distance - 1), length(parts, part, axis));
 }
 
 void sq__grid_ball_bounds(const sq_grid_parts *parts, sq_grid_part *part)
@@ -35,7 +32,7 @@ void sq__grid_ball_bounds(const sq_grid_parts *parts, sq_grid_part *part)
     }
     part->pack = part->chunks = part->keys = 1;
     for (int axis = 0; axis < parts->grid.axes; axis++) {
-        part->chunks *= ceiling(length(parts, part, axis), part->side[axis]);
+        part->chunks *= sq__divide_up(length(parts, part, axis), part->side[axis]);
         part->keys *= grown(parts, part, axis);
     }
 }
@@ -75,9 +72,9 @@ static sq_grid_box tile_box(const sq_grid_parts *parts, const sq_grid_part *part
 {
     sq_grid_box box = sq__grid_whole(&parts->grid);
     for (int axis = parts->grid.axes - 1; axis >= 0; axis--) {
-        const int64_t along = ceiling(length(parts, part, axis), part->side[axis]);
+        const int64_t along = sq__divide_up(length(parts, part, axis), part->side[axis]);
         box.first[axis] = chunk % along * part->side[axis];
-        box.count[axis] = most(0, least(part->side[axis], group->count[axis] - box.first[axis]));
+        box.count[axis] = sq__most(0, sq__least(part->side[axis], group->count[axis] - box.first[axis]));
         chunk /= along;
     }
     return box;
@@ -125,15 +122,15 @@ static bool see_line(const sq_grid_parts *parts, const sq_grid_part *part, const
         int64_t largest = 0, sum = 0, squares = 0;
         for (int axis = 0; axis < last; axis++) {
             const int64_t apart = at[axis] > m->cell[axis][c] ? at[axis] - m->cell[axis][c] : m->cell[axis][c] - at[axis];
-            largest = most(largest, apart);
+            largest = sq__most(largest, apart);
             sum += apart;
             squares += apart * apart;
         }
         const int64_t half = half_width(part, largest, sum, squares), x = m->cell[last][c];
         int64_t low = row + (x - half) * step, high = row + (x + half) * step + 1;
-        if (parts->causal) high = least(high, m->query[c] + 1);
-        range->low[c] = (int32_t)(half < 0 ? 0 : most(low, 0));
-        range->high[c] = (int32_t)(half < 0 ? 0 : most(least(high, INT32_MAX), 0));
+        if (parts->causal) high = sq__least(high, m->query[c] + 1);
+        range->low[c] = (int32_t)(half < 0 ? 0 : sq__most(low, 0));
+        range->high[c] = (int32_t)(half < 0 ? 0 : sq__most(sq__least(high, INT32_MAX), 0));
         any = any || range->low[c] < range->high[c];
     }
     return any;
@@ -152,8 +149,8 @@ void sq__grid_ball_tile(const sq_grid_parts *parts, const sq_grid_part *part, in
     if (queries <= 0) return;
     int64_t from[SQ_GRID_AXES], to[SQ_GRID_AXES], at[SQ_GRID_AXES], count = 1;
     for (int axis = 0; axis < grid->axes; axis++) {
-        at[axis] = from[axis] = most(0, box.first[axis] - (part->distance - 1));
-        to[axis] = least(group.count[axis], box.first[axis] + box.count[axis] + part->distance - 1);
+        at[axis] = from[axis] = sq__most(0, box.first[axis] - (part->distance - 1));
+        to[axis] = sq__least(group.count[axis], box.first[axis] + box.count[axis] + part->distance - 1);
         if (axis < last) count *= to[axis] - from[axis];
     }
     for (int64_t line = 0; line < count; line++) {
@@ -163,10 +160,10 @@ void sq__grid_ball_tile(const sq_grid_parts *parts, const sq_grid_part *part, in
             rest /= to[axis] - from[axis];
             row += (group.first[axis] + at[axis] * group.step[axis]) * sq__grid_stride(grid, axis);
         }
-        const int64_t step = group.step[last], first = row + from[last] * step, limit = least(parts->N, row + to[last] * step);
+        const int64_t step = group.step[last], first = row + from[last] * step, limit = sq__least(parts->N, row + to[last] * step);
         ball_run *range = &m->ranges[tile->run_count];
         if (first >= limit || !see_line(parts, part, at, row, step, queries, m, range)) continue;
-        m->runs[tile->run_count++] = (sq_sparse_run){ .keys = { .count = ceiling(limit - first, step), .first = first, .step = step },
+        m->runs[tile->run_count++] = (sq_sparse_run){ .keys = { .count = sq__divide_up(limit - first, step), .first = first, .step = step },
                                                       .low = range->low, .high = range->high };
     }
 }

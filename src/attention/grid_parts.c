@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "attention/grid_parts.h"
+#include "base/integers.h"
 
 enum { QUERIES = SQ_SPARSE_QUERIES };
 
@@ -13,10 +14,6 @@ typedef struct tile_memory {
     float *add;                        /* [64, 64] */
     int32_t *key;                      /* [most keys] */
 } tile_memory;
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 sq_grid_part sq__grid_part(void)
 {
@@ -33,21 +30,21 @@ void sq__grid_whole_axis(const sq_grid_parts *parts, sq_grid_part *part, int axi
 /* ---- groups ---- */
 
 /* A step beyond the block leaves each cell by itself: the residues behind its end hold none. */
-static int64_t residues(const sq_grid_cut *cut) { return cut->residue == SQ_EVERY_RESIDUE ? least(cut->step, cut->block) : 1; }
+static int64_t residues(const sq_grid_cut *cut) { return cut->residue == SQ_EVERY_RESIDUE ? sq__least(cut->step, cut->block) : 1; }
 
 static int64_t groups_along(const sq_grid_parts *parts, const sq_grid_part *part, int axis)
 {
     const sq_grid_cut *cut = &part->cut[axis];
-    return ceiling(parts->grid.size[axis] + cut->shift, cut->block) * residues(cut);
+    return sq__divide_up(parts->grid.size[axis] + cut->shift, cut->block) * residues(cut);
 }
 
 /* Multiples of step from first on, cut to [from, to). */
 static void span(sq_grid_box *box, int axis, int64_t first, int64_t step, int64_t from, int64_t to)
 {
-    if (first < from) first += ceiling(from - first, step) * step;
+    if (first < from) first += sq__divide_up(from - first, step) * step;
     box->first[axis] = first;
     box->step[axis] = step;
-    box->count[axis] = first < to ? ceiling(to - first, step) : 0;
+    box->count[axis] = first < to ? sq__divide_up(to - first, step) : 0;
 }
 
 sq_grid_box sq__grid_group(const sq_grid_parts *parts, const sq_grid_part *part, int64_t group, bool keys)
@@ -59,7 +56,7 @@ sq_grid_box sq__grid_group(const sq_grid_parts *parts, const sq_grid_part *part,
         const int64_t residue = cut->residue == SQ_EVERY_RESIDUE ? at % residues(cut) : cut->residue;
         const int64_t from = block * cut->block - cut->shift, to = from + cut->block, size = parts->grid.size[axis];
         const int64_t before = keys ? cut->before : 0, after = keys ? cut->after : 0;
-        span(&box, axis, from + residue - ceiling(before, cut->step) * cut->step, cut->step, from - before > 0 ? from - before : 0, least(to + after, size));
+        span(&box, axis, from + residue - sq__divide_up(before, cut->step) * cut->step, cut->step, from - before > 0 ? from - before : 0, sq__least(to + after, size));
         group /= along;
     }
     return box;
@@ -71,10 +68,10 @@ sq_grid_box sq__grid_group(const sq_grid_parts *parts, const sq_grid_part *part,
 static void clip(sq_grid_parts *parts)
 {
     int64_t rows = parts->most_rows;
-    for (int i = 0; i < parts->count; i++) rows = most(rows, parts->part[i].keys_to);
+    for (int i = 0; i < parts->count; i++) rows = sq__most(rows, parts->part[i].keys_to);
     for (int axis = 0; axis < parts->grid.axes; axis++) {
-        const int64_t used = ceiling(rows, sq__grid_stride(&parts->grid, axis));
-        parts->grid.size[axis] = least(parts->grid.size[axis], used);
+        const int64_t used = sq__divide_up(rows, sq__grid_stride(&parts->grid, axis));
+        parts->grid.size[axis] = sq__least(parts->grid.size[axis], used);
         if (parts->grid.size[axis] > 1) break;
     }
 }
@@ -85,26 +82,26 @@ static void complete(const sq_grid_parts *parts, sq_grid_part *part)
     part->groups = part->cells = part->keys = 1;
     for (int axis = 0; axis < parts->grid.axes; axis++) {
         const sq_grid_cut *cut = &part->cut[axis];
-        const int64_t most = ceiling(parts->grid.size[axis], cut->step);
+        const int64_t most = sq__divide_up(parts->grid.size[axis], cut->step);
         part->groups *= groups_along(parts, part, axis);
-        part->cells *= least(ceiling(cut->block, cut->step), most);
-        part->keys *= least(ceiling(cut->block + cut->before + cut->after, cut->step), most);
+        part->cells *= sq__least(sq__divide_up(cut->block, cut->step), most);
+        part->keys *= sq__least(sq__divide_up(cut->block + cut->before + cut->after, cut->step), most);
         margins = margins || cut->before || cut->after;
     }
     part->pack = !margins && part->cells <= QUERIES / 2 ? QUERIES / part->cells : 1;
-    part->chunks = ceiling(part->cells, QUERIES);
+    part->chunks = sq__divide_up(part->cells, QUERIES);
     if (part->distance > 0) sq__grid_ball_bounds(parts, part);
     else if (part->not_self && part->cells == 1) part->groups = 0;
 }
 
 static int64_t part_tiles(const sq_grid_part *part)
 {
-    return part->pack > 1 ? ceiling(part->groups, part->pack) : part->groups * part->chunks;
+    return part->pack > 1 ? sq__divide_up(part->groups, part->pack) : part->groups * part->chunks;
 }
 
 /* ---- keys ---- */
 
-static int64_t keys_end(const sq_grid_parts *parts, const sq_grid_part *part) { return most(parts->N, part->keys_to); }
+static int64_t keys_end(const sq_grid_parts *parts, const sq_grid_part *part) { return sq__most(parts->N, part->keys_to); }
 
 static int64_t list_keys(const sq_grid_parts *parts, const sq_grid_part *part, const sq_grid_box *box, int64_t limit, int32_t *key)
 {
@@ -148,7 +145,7 @@ static void chunk_of_group(const sq_grid_parts *parts, const sq_grid_part *part,
     const int64_t queries = sq__grid_list(&parts->grid, &cells, index % part->chunks * QUERIES, QUERIES, parts->T, m->query);
     *tile = (sq_sparse_tile){ .queries = { .count = queries, .rows = m->query } };
     if (queries <= 0) return;
-    const int64_t first = m->query[0], last = m->query[queries - 1], limit = parts->causal ? least(parts->N, last + 1) : keys_end(parts, part);
+    const int64_t first = m->query[0], last = m->query[queries - 1], limit = parts->causal ? sq__least(parts->N, last + 1) : keys_end(parts, part);
     const int64_t keys = list_keys(parts, part, &around, limit, m->key);
     const int64_t earlier = count_below(m->key, keys, first + (part->not_self ? 0 : 1)), upto = count_below(m->key, keys, last + 1);
     if (parts->causal) {
@@ -168,13 +165,13 @@ static void chunk_of_group(const sq_grid_parts *parts, const sq_grid_part *part,
 static void packed_groups(const sq_grid_parts *parts, const sq_grid_part *part, int64_t index, tile_memory *m, sq_sparse_tile *tile)
 {
     int64_t queries = 0, keys = 0;
-    for (int64_t group = index * part->pack; group < least((index + 1) * part->pack, part->groups); group++) {
+    for (int64_t group = index * part->pack; group < sq__least((index + 1) * part->pack, part->groups); group++) {
         const sq_grid_box cells = sq__grid_group(parts, part, group, false);
         const int64_t more = sq__grid_list(&parts->grid, &cells, 0, part->cells, parts->T, m->query + queries);
         const int64_t seen = list_keys(parts, part, &cells, keys_end(parts, part), m->key + keys);
         for (int64_t c = 0; c < more; c++) {
             m->low[queries + c] = (int32_t)keys;
-            m->high[queries + c] = (int32_t)(keys + (parts->causal ? least(seen, c + (part->not_self ? 0 : 1)) : seen));
+            m->high[queries + c] = (int32_t)(keys + (parts->causal ? sq__least(seen, c + (part->not_self ? 0 : 1)) : seen));
             m->self[queries + c] = c < seen ? (int32_t)(keys + c) : -1;
         }
         queries += more;
@@ -202,7 +199,7 @@ static size_t memory_bytes(const sq_grid_parts *parts, int64_t most_keys, sq_cut
 static int64_t most_keys_of(const sq_grid_parts *parts)
 {
     int64_t keys = QUERIES;
-    for (int i = 0; i < parts->count; i++) keys = most(keys, parts->part[i].keys);
+    for (int i = 0; i < parts->count; i++) keys = sq__most(keys, parts->part[i].keys);
     return keys;
 }
 
@@ -225,7 +222,7 @@ static void fill_tile(const void *context, int64_t index, void *scratch, sq_spar
 size_t sq__grid_pattern(sq_grid_fn fill, const sq_pattern_at *at, void *memory, sq_sparse_pattern *pattern)
 {
     const sq_problem *p = at->problem;
-    sq_grid_parts parts = { .T = at->T, .N = at->N, .most_rows = most(p->T, p->N), .causal = p->causal };
+    sq_grid_parts parts = { .T = at->T, .N = at->N, .most_rows = sq__most(p->T, p->N), .causal = p->causal };
     size_t ball = 0;
     fill(at, &parts);
     clip(&parts);

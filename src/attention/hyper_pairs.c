@@ -3,9 +3,7 @@
 
 #include "attention/engine/hash.h"
 #include "attention/hyper.h"
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t blocks_of(int64_t keys, int64_t block) { return (keys + block - 1) / block; }
+#include "base/integers.h"
 
 /* ---- nodes ---- */
 
@@ -28,7 +26,7 @@ static bool next_node(walk *w, node *n)
         const int64_t size = w->block << w->level, index = w->index;
         if (index * size >= w->T) continue;
         w->index += 2;
-        *n = (node){ index * size, least((index + 1) * size, w->T), least((index - 1) * size, w->N), least(index * size, w->N), w->level, index };
+        *n = (node){ index * size, sq__least((index + 1) * size, w->T), sq__least((index - 1) * size, w->N), sq__least(index * size, w->N), w->level, index };
         return true;
     }
     return false;
@@ -48,11 +46,11 @@ sq_hyper_pairs sq__hyper_cut(sq_cut *piece, const sq_hyper_config *config, int64
     while (next_node(&w, &n)) {
         s.query_count += n.q1 - n.q0;
         s.key_count += n.k1 - n.k0;
-        s.sample_count += least(config->samples, n.k1 - n.k0);
-        s.tile_count += (n.q1 - n.q0) / SQ_SPARSE_QUERIES + blocks_of(n.k1 - n.k0, config->block) + 1;
+        s.sample_count += sq__least(config->samples, n.k1 - n.k0);
+        s.tile_count += (n.q1 - n.q0) / SQ_SPARSE_QUERIES + sq__divide_up(n.k1 - n.k0, config->block) + 1;
         s.node_count++;
     }
-    if (causal) s.tile_count += blocks_of(T, config->block) * blocks_of(least(config->block, T), SQ_SPARSE_QUERIES);
+    if (causal) s.tile_count += sq__divide_up(T, config->block) * sq__divide_up(sq__least(config->block, T), SQ_SPARSE_QUERIES);
     s.queries = sq__cut(piece, (size_t)s.query_count * sizeof(int32_t));
     s.keys = sq__cut(piece, (size_t)s.key_count * sizeof(int32_t));
     s.samples = sq__cut(piece, (size_t)s.sample_count * sizeof(int32_t));
@@ -64,7 +62,7 @@ sq_hyper_pairs sq__hyper_cut(sq_cut *piece, const sq_hyper_config *config, int64
     s.bucket = sq__cut(piece, (size_t)most * sizeof(int32_t));
     s.order = sq__cut(piece, (size_t)most * sizeof(int32_t));
     s.starts = sq__cut(piece, (((size_t)1 << config->bits) + 1) * sizeof(int32_t));
-    s.block_starts = sq__cut(piece, (size_t)(blocks_of(N, config->block) + 1) * sizeof(int32_t));
+    s.block_starts = sq__cut(piece, (size_t)(sq__divide_up(N, config->block) + 1) * sizeof(int32_t));
     s.codes = sq__cut(piece, (size_t)most * sizeof(uint64_t));
     s.hash = sq__cut(piece, sq__hash_workspace(config->bits));
     return s;
@@ -112,7 +110,7 @@ static void place_queries(sq_hyper_pairs *s, const node *n, int64_t keys, int64_
         for (int64_t i = 0; i < queries; i++) {
             const int32_t bucket = s->query_bucket[n->q0 + i];
             const int64_t middle = ((int64_t)s->starts[bucket] + s->starts[bucket + 1]) / 2;
-            s->bucket[i] = (int32_t)block_at(least(middle, keys - 1), keys, blocks);
+            s->bucket[i] = (int32_t)block_at(sq__least(middle, keys - 1), keys, blocks);
         }
         return;
     }
@@ -122,7 +120,7 @@ static void place_queries(sq_hyper_pairs *s, const node *n, int64_t keys, int64_
 
 static void draw_samples(sq_hyper_pairs *s, const sq_random *random, int64_t keys)
 {
-    const int64_t count = least(s->config->samples, keys);
+    const int64_t count = sq__least(s->config->samples, keys);
     for (int64_t i = 0; i < keys; i++) s->list[i] = (int32_t)(s->key_count + i);
     sq__draw_distinct(random, s->list, keys, count);
     sq__largest_sort(&(sq_largest){ count, count, NULL, s->list });
@@ -133,7 +131,7 @@ static void draw_samples(sq_hyper_pairs *s, const sq_random *random, int64_t key
 
 static void build_node(sq_hyper_pairs *s, const sq_head *head, const node *n, const sq_random *random)
 {
-    const int64_t keys = sort_keys(s, head, n), blocks = blocks_of(keys, s->config->block), queries = n->q1 - n->q0;
+    const int64_t keys = sort_keys(s, head, n), blocks = sq__divide_up(keys, s->config->block), queries = n->q1 - n->q0;
     if (keys == 0 || queries <= 0) return;
     place_queries(s, n, keys, blocks);
     const int32_t *starts = s->block_starts;
@@ -142,7 +140,7 @@ static void build_node(sq_hyper_pairs *s, const sq_head *head, const node *n, co
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t first = block_start(block, keys, blocks), end = block_start(block + 1, keys, blocks);
         for (int64_t at = starts[block]; at < starts[block + 1]; at += SQ_SPARSE_QUERIES)
-            s->tiles[s->tile_count++] = (sq_hyper_tile){ (int32_t)(s->query_count + at), (int32_t)least(SQ_SPARSE_QUERIES, starts[block + 1] - at),
+            s->tiles[s->tile_count++] = (sq_hyper_tile){ (int32_t)(s->query_count + at), (int32_t)sq__least(SQ_SPARSE_QUERIES, starts[block + 1] - at),
                                                          (int32_t)(s->key_count + first), (int32_t)(end - first), (int32_t)s->node_count };
     }
     draw_samples(s, random, keys);
@@ -153,8 +151,8 @@ static void build_node(sq_hyper_pairs *s, const sq_head *head, const node *n, co
 static void build_leaves(sq_hyper_pairs *s, int64_t T)
 {
     for (int64_t leaf = 0; leaf < T; leaf += s->config->block)
-        for (int64_t row = leaf; row < least(leaf + s->config->block, T); row += SQ_SPARSE_QUERIES) {
-            const int64_t count = least(SQ_SPARSE_QUERIES, least(leaf + s->config->block, T) - row);
+        for (int64_t row = leaf; row < sq__least(leaf + s->config->block, T); row += SQ_SPARSE_QUERIES) {
+            const int64_t count = sq__least(SQ_SPARSE_QUERIES, sq__least(leaf + s->config->block, T) - row);
             s->tiles[s->tile_count++] = (sq_hyper_tile){ (int32_t)row, (int32_t)count, (int32_t)leaf, (int32_t)(row + count - leaf), -1 };
         }
 }

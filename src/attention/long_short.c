@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "attention/long_short.h"
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "base/status.h"
 
@@ -27,8 +28,6 @@ static const sq_field fields[] = {
     SQ_CHOICE(sq_long_short_config, convention, "paper", conventions, "what is summarised: keys and values, or (reference) their normalised rows"),
     SQ_FIELDS_END
 };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 sq_long_short_shape sq__long_short_shape(const sq_long_short_config *config, const sq_problem *p)
 {
@@ -131,7 +130,7 @@ static void sizes(const void *options, const sq_problem *p, sq_sizes *out)
 static double flops(const void *options, const sq_problem *p, sq_pass pass)
 {
     const sq_long_short_shape s = sq__long_short_shape(options, p);
-    const double near = (double)least(p->causal ? s.window : s.window + 2 * s.reach, p->N), summaries = (double)s.compressed * (p->causal ? 0.5 : 1);
+    const double near = (double)sq__least(p->causal ? s.window : s.window + 2 * s.reach, p->N), summaries = (double)s.compressed * (p->causal ? 0.5 : 1);
     const double attend = (double)p->T * (near + summaries) * (double)p->D * (pass == SQ_FORWARD ? 2 : 5);
     const double compress = (double)p->N * (double)(s.landmarks * p->D) * (pass == SQ_FORWARD ? 2 : 6);
     return 2 * (double)(p->B * p->H) * (attend + compress);

@@ -1,12 +1,11 @@
 /* Which rows meet which queries: 64 queries in order a tile; a run of compressed rows and a run of keys. */
 #include "attention/long_short.h"
+#include "base/integers.h"
 
 typedef struct scratch {
     sq_sparse_run runs[2];
     int32_t low[2][SQ_SPARSE_QUERIES], high[2][SQ_SPARSE_QUERIES];
 } scratch;
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Compressed rows [0, end) and keys [*from, *to) of query i. */
 static int64_t visible(const sq_long_short_pattern *p, int64_t i, int64_t *from, int64_t *to)
@@ -16,16 +15,16 @@ static int64_t visible(const sq_long_short_pattern *p, int64_t i, int64_t *from,
     *from = p->causal ? i - s->window + 1 : block - s->reach;
     *to = p->causal ? i + 1 : block + s->window + s->reach;
     if (*from < 0) *from = 0;
-    *to = least(*to, p->N);
-    *from = least(*from, *to);
-    return p->causal ? least((i + 1) / s->segment, s->segments) * s->landmarks : s->compressed;
+    *to = sq__least(*to, p->N);
+    *from = sq__least(*from, *to);
+    return p->causal ? sq__least((i + 1) / s->segment, s->segments) * s->landmarks : s->compressed;
 }
 
 static void give_tile(const void *context, int64_t index, void *memory, sq_sparse_tile *tile)
 {
     const sq_long_short_pattern *p = context;
     scratch *at = memory;
-    const int64_t first = index * SQ_SPARSE_QUERIES, count = least(SQ_SPARSE_QUERIES, p->T - first), base = p->s.compressed;
+    const int64_t first = index * SQ_SPARSE_QUERIES, count = sq__least(SQ_SPARSE_QUERIES, p->T - first), base = p->s.compressed;
     int64_t most = 0, start = 0, end = 0;
     bool same = true;
     for (int64_t c = 0; c < count; c++) {
@@ -37,7 +36,7 @@ static void give_tile(const void *context, int64_t index, void *memory, sq_spars
         at->high[1][c] = (int32_t)(base + to);
         same = same && at->low[1][c] == at->low[1][0] && at->high[1][c] == at->high[1][0] && at->high[0][c] == at->high[0][0];
         if (c == 0) start = from;
-        start = least(start, from);
+        start = sq__least(start, from);
         end = to > end ? to : end;
         most = rows > most ? rows : most;
     }
@@ -51,5 +50,5 @@ sq_sparse_pattern sq__long_short_tiles(const sq_long_short_pattern *p)
 {
     const int64_t near = p->causal ? p->s.window + SQ_SPARSE_QUERIES : 2 * p->s.reach + 2 * p->s.window + SQ_SPARSE_QUERIES;
     return (sq_sparse_pattern){ .context = p, .tiles = (p->T + SQ_SPARSE_QUERIES - 1) / SQ_SPARSE_QUERIES, .tile = give_tile,
-                                .scratch_bytes = sq__align_up(sizeof(scratch)), .most_keys = p->s.compressed + least(near, p->N), .once = true };
+                                .scratch_bytes = sq__align_up(sizeof(scratch)), .most_keys = p->s.compressed + sq__least(near, p->N), .once = true };
 }

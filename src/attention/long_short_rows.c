@@ -4,12 +4,11 @@
 #include <string.h>
 
 #include "attention/long_short.h"
+#include "base/integers.h"
 #include "base/parallel.h"
 
 enum { CHUNK = SQ_LONG_SHORT_CHUNK, PARTS = SQ_LONG_SHORT_PARTS };
 static const float eps = 1e-5f;
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- rows of the call ---- */
 
@@ -123,7 +122,7 @@ static bool visible(const compression *k, int64_t n)
 
 static int64_t segment_end(const compression *k, int64_t segment)
 {
-    return least((segment + 1) * k->c->s.segment, k->c->p->N);
+    return sq__least((segment + 1) * k->c->s.segment, k->c->p->N);
 }
 
 /* Logarithm of each landmark's sum of exp over the visible keys of a segment. */
@@ -184,7 +183,7 @@ static void compress_head(void *context, int64_t item, int thread)
         for (int side = 0; side < 2; side++) sq__zero_rows(part(&k, c->memory.sides[side].raw, c->s.compressed, segment), c->s.width, 0, k.r, k.D);
         if (!(lse_of(&k, segment)[0] > -INFINITY)) continue;
         for (int64_t n = segment * c->s.segment, end = segment_end(&k, segment); n < end; n += CHUNK) {
-            const int64_t count = least(CHUNK, end - n);
+            const int64_t count = sq__least(CHUNK, end - n);
             load_weights(&k, segment, n, count);
             for (int side = 0; side < 2; side++) {
                 load_rows(&k, side, n, count);
@@ -274,7 +273,7 @@ static void compress_head_backward(void *context, int64_t item, int thread)
     sq__zero_rows(dinput, row, 0, c->p->N, k.r);
     for (int64_t segment = 0; segment < c->s.segments; segment++)
         for (int64_t n = segment * c->s.segment, end = segment_end(&k, segment); lse_of(&k, segment)[0] > -INFINITY && n < end; n += CHUNK) {
-            const int64_t count = least(CHUNK, end - n);
+            const int64_t count = sq__least(CHUNK, end - n);
             load_weights(&k, segment, n, count);
             landmarks_backward(&k, segment, n, count);
             for (int side = 0; side < 2; side++) spread(&k, side, segment, n, count);

@@ -10,6 +10,7 @@
 
 #include "attention/engine/pattern.h"
 #include "attention/engine/window.h"
+#include "base/integers.h"
 #include "base/status.h"
 
 typedef struct longformer_config {
@@ -69,8 +70,6 @@ typedef struct scratch {
     int32_t query[SQ_SPARSE_QUERIES], none[SQ_SPARSE_QUERIES], bound[SQ_SPARSE_QUERIES];
 } scratch;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* The ordinary ones of evenly spaced rows; a list only where some are global. */
 static sq_sparse_rows ordinary(const context *c, const sq_sparse_rows *rows, int32_t *list)
 {
@@ -116,8 +115,8 @@ static void global_tile(const void *memory, int64_t index, void *room, sq_sparse
     const context *c = memory;
     scratch *s = room;
     const int64_t first = index * SQ_SPARSE_QUERIES;
-    *tile = (sq_sparse_tile){ .queries = { .count = least(SQ_SPARSE_QUERIES, c->queries - first), .rows = c->list + first }, .run_count = 1, .runs = s->runs };
-    const int64_t end = c->causal ? least(c->window.N, c->list[first + tile->queries.count - 1] + 1) : c->window.N;
+    *tile = (sq_sparse_tile){ .queries = { .count = sq__least(SQ_SPARSE_QUERIES, c->queries - first), .rows = c->list + first }, .run_count = 1, .runs = s->runs };
+    const int64_t end = c->causal ? sq__least(c->window.N, c->list[first + tile->queries.count - 1] + 1) : c->window.N;
     s->runs[0] = global_keys(c, s, &tile->queries);
     s->runs[0].keys = (sq_sparse_rows){ .count = end, .step = 1 };
 }
@@ -154,7 +153,7 @@ static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pat
 {
     const longformer_config *config = at->config;
     const sq_problem *p = at->problem;
-    const int64_t all = at->T + at->N, window = least(config->window, all), rows = at->T > at->N ? at->T : at->N;
+    const int64_t all = at->T + at->N, window = sq__least(config->window, all), rows = at->T > at->N ? at->T : at->N;
     context c = { .window = { at->T, at->N, window, p->causal ? 0 : window, sq__dilation(config->dilation, at->h) }, .causal = p->causal };
     sq_cut piece = { memory, 0 };
     context *kept = sq__cut(&piece, sizeof c);

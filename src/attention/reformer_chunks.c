@@ -4,20 +4,16 @@
 
 #include "attention/engine/gather.h"
 #include "attention/reformer.h"
+#include "base/integers.h"
 
 enum { ONE_HASH = 128 };   /* more buckets than this are a product of two hashes: projections stay linear in n */
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* Twice as many buckets as chunks, as the paper has it. */
 static void factors(const sq_reformer_config *config, int64_t n, int64_t *factor)
 {
-    const int64_t wanted = 2 * ceil_div(n > 0 ? n : 1, config->block), root = 2 * (int64_t)ceil(sqrt((double)wanted) / 2);
+    const int64_t wanted = 2 * sq__divide_up(n > 0 ? n : 1, config->block), root = 2 * (int64_t)ceil(sqrt((double)wanted) / 2);
     factor[0] = config->buckets ? config->buckets : wanted <= ONE_HASH ? wanted : root;
-    factor[1] = config->buckets ? config->buckets2 : wanted <= ONE_HASH ? 0 : 2 * ceil_div(wanted, 2 * root);
+    factor[1] = config->buckets ? config->buckets2 : wanted <= ONE_HASH ? 0 : 2 * sq__divide_up(wanted, 2 * root);
 }
 
 /* Shorter sequences have fewer buckets, and one hash may want more columns than two do. */
@@ -40,7 +36,7 @@ static int64_t most_buckets(const sq_reformer_config *config, int64_t n)
 sq_reformer_chunks sq__reformer_chunks(const sq_reformer_config *config, const sq_problem *p, int64_t n)
 {
     const bool whole = n <= config->block && config->convention != SQ_REFORMER_LUCIDRAINS;
-    sq_reformer_chunks c = { .config = config, .n = n, .rounds = whole ? 1 : config->rounds, .chunks = ceil_div(n, config->block), .causal = p->causal };
+    sq_reformer_chunks c = { .config = config, .n = n, .rounds = whole ? 1 : config->rounds, .chunks = sq__divide_up(n, config->block), .causal = p->causal };
     c.hash = (sq_rotation){ .D = p->D, .rounds = config->rounds, .columns = sq__reformer_columns(config, p->max_length) };
     factors(config, n, c.hash.factor);
     c.buckets = whole ? 1 : sq__rotation_buckets(&c.hash) + (config->convention == SQ_REFORMER_HUGGINGFACE);
@@ -169,8 +165,8 @@ static void correct_duplicates(const sq_reformer_chunks *c, const int32_t *queri
 static void tile(const void *context, int64_t index, void *scratch, sq_sparse_tile *to)
 {
     const sq_reformer_chunks *c = context;
-    const int64_t block = c->config->block, parts = ceil_div(block, SQ_SPARSE_QUERIES);
-    const int64_t last = c->n - (c->chunks - 1) * block, per_round = (c->chunks - 1) * parts + ceil_div(last, SQ_SPARSE_QUERIES);
+    const int64_t block = c->config->block, parts = sq__divide_up(block, SQ_SPARSE_QUERIES);
+    const int64_t last = c->n - (c->chunks - 1) * block, per_round = (c->chunks - 1) * parts + sq__divide_up(last, SQ_SPARSE_QUERIES);
     const int64_t t = index / per_round, m = index % per_round / parts, part = index % per_round - m * parts;
     int64_t first, end;
     layout l;
@@ -204,6 +200,6 @@ sq_sparse_pattern sq__reformer_pattern(const sq_reformer_chunks *c)
     layout l;
     return (sq_sparse_pattern){
         .context = c, .tile = tile, .scratch_bytes = cut_layout(c, NULL, &l), .most_keys = window(c->config) * most, .once = c->rounds == 1,
-        .tiles = c->rounds * (whole * ceil_div(block, SQ_SPARSE_QUERIES) + ceil_div(c->n - whole * block, SQ_SPARSE_QUERIES)),
+        .tiles = c->rounds * (whole * sq__divide_up(block, SQ_SPARSE_QUERIES) + sq__divide_up(c->n - whole * block, SQ_SPARSE_QUERIES)),
     };
 }

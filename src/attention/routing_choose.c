@@ -4,18 +4,14 @@
 
 #include "attention/engine/gather.h"
 #include "attention/routing.h"
+#include "base/integers.h"
 
 enum { GROUP = 16, LEAST_WINDOW = 32 };   /* clusters scored at once; the least window that is chosen by itself */
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 int64_t sq__routing_window(const sq_routing_config *config, int64_t clusters, int64_t n)
 {
     const int64_t share = (n + clusters - 1) / clusters;
-    return least(n, config->window ? config->window : share > LEAST_WINDOW ? share : LEAST_WINDOW);
+    return sq__least(n, config->window ? config->window : share > LEAST_WINDOW ? share : LEAST_WINDOW);
 }
 
 sq_routing_shape sq__routing_shape(const sq_routing_config *config, const sq_problem *p)
@@ -74,7 +70,7 @@ static void choose(const sq_routing_choice *c, const side *s, const scratch *w)
     const int64_t clusters = c->shape->clusters;
     for (int64_t i = 0; i < s->n; i++) w->best[i] = -INFINITY, s->cluster[i] = -1;
     for (int64_t c0 = 0; c0 < clusters; c0 += GROUP) {
-        const int64_t group = least(GROUP, clusters - c0);
+        const int64_t group = sq__least(GROUP, clusters - c0);
         if (s->n > 0) sq__gemm(false, true, group, s->n, c->D, 1, c->means + c0 * c->D, c->D, s->x, c->D, 0, w->scores, s->n);
         for (int64_t g = 0; g < group; g++) {
             float *scores = w->scores + g * s->n;
@@ -105,7 +101,7 @@ static int32_t part(int32_t *rows, int32_t count, const uint8_t *keep, int64_t k
 
 static bool sees_none(const sq_routing_choice *c)
 {
-    int64_t keys = c->k ? c->N : least(c->T, c->N);
+    int64_t keys = c->k ? c->N : sq__least(c->T, c->N);
     bool none = true;
     for (int64_t j = 0; j < keys && none; j++) none = c->keep && !c->keep[j];
     return none;

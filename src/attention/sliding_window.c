@@ -13,6 +13,7 @@
 #include "attention/engine/pattern.h"
 #include "attention/engine/window.h"
 #include "attention/sliding_window.h"
+#include "base/integers.h"
 #include "base/status.h"
 
 enum { LARGEST = 1 << 30 };
@@ -36,9 +37,6 @@ static sq_status validate(const void *options, const sq_problem *p, sq_error *er
     if (config->circular && !config->block) return sq__fail(error, SQ_INVALID, "sliding-window: circular needs blocks; expected block 1 or more");
     return SQ_OK;
 }
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* ---- a window around each query ---- */
 
@@ -68,9 +66,9 @@ static void block_tile(const void *memory, int64_t index, void *scratch, sq_spar
     const context *c = memory;
     block_scratch *s = scratch;
     int32_t *key = (int32_t *)(s + 1), *place = key + c->most_keys;
-    const int64_t first = index * SQ_SPARSE_QUERIES, count = most(0, least(SQ_SPARSE_QUERIES, c->window.T - first)), size = c->block;
+    const int64_t first = index * SQ_SPARSE_QUERIES, count = sq__most(0, sq__least(SQ_SPARSE_QUERIES, c->window.T - first)), size = c->block;
     int64_t from = first / size - c->window.before, to = (first + count - 1) / size + c->window.after, keys = 0;
-    if (!c->circular) from = most(from, 0), to = least(to, c->blocks - 1);
+    if (!c->circular) from = sq__most(from, 0), to = sq__least(to, c->blocks - 1);
     for (int64_t block = from; block <= to && c->blocks > 0; block++)
         for (int64_t x = 0, j = wrapped(block, c->blocks) * size; x < size && j < c->window.N; x++, j++) {
             key[keys] = (int32_t)j;
@@ -79,29 +77,27 @@ static void block_tile(const void *memory, int64_t index, void *scratch, sq_spar
     for (int64_t x = 0; x < count; x++) {
         const int64_t own = (first + x) / size;
         s->low[x] = (int32_t)((own - c->window.before) * size);
-        s->high[x] = (int32_t)least((own + c->window.after + 1) * size, c->causal ? first + x + 1 : INT32_MAX);
+        s->high[x] = (int32_t)sq__least((own + c->window.after + 1) * size, c->causal ? first + x + 1 : INT32_MAX);
     }
     s->run = (sq_sparse_run){ .keys = { .count = keys, .rows = key }, .place = place, .low = s->low, .high = s->high };
     *tile = (sq_sparse_tile){ .queries = { .count = count, .first = first, .step = 1 }, .run_count = 1, .runs = &s->run };
 }
 
-static int64_t blocks_for(int64_t rows, int64_t block) { return (rows + block - 1) / block; }
-
 static void set_blocks(context *c, const sq_window_config *config, sq_sparse_pattern *pattern)
 {
     sq_window *w = &c->window;
-    const int64_t size = c->block = least(config->block, most(most(w->T, w->N), 1));
-    c->blocks = blocks_for(w->N, size);
-    w->before = least(blocks_for(w->before, size), blocks_for(w->T, size) + c->blocks);
-    w->after = least(blocks_for(w->after, size), c->blocks);
+    const int64_t size = c->block = sq__least(config->block, sq__most(sq__most(w->T, w->N), 1));
+    c->blocks = sq__divide_up(w->N, size);
+    w->before = sq__least(sq__divide_up(w->before, size), sq__divide_up(w->T, size) + c->blocks);
+    w->after = sq__least(sq__divide_up(w->after, size), c->blocks);
     c->circular = config->circular && !c->causal;
     if (c->circular && w->before + w->after + 1 >= c->blocks) {     /* every block, once */
         c->circular = false;
-        w->before = w->after = blocks_for(w->T, size) + c->blocks;
+        w->before = w->after = sq__divide_up(w->T, size) + c->blocks;
     }
     const int64_t spanned = (SQ_SPARSE_QUERIES - 1) / size + 2 + w->before + w->after;
-    c->most_keys = c->circular ? spanned * least(size, w->N) : least(spanned * size, w->N);
-    *pattern = (sq_sparse_pattern){ .tiles = blocks_for(w->T, SQ_SPARSE_QUERIES), .tile = block_tile,
+    c->most_keys = c->circular ? spanned * sq__least(size, w->N) : sq__least(spanned * size, w->N);
+    *pattern = (sq_sparse_pattern){ .tiles = sq__divide_up(w->T, SQ_SPARSE_QUERIES), .tile = block_tile,
                                     .scratch_bytes = sizeof(block_scratch) + 2 * (size_t)c->most_keys * sizeof(int32_t) };
 }
 
@@ -109,7 +105,7 @@ static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pat
 {
     const sq_window_config *config = at->config;
     const int64_t ahead = at->problem->causal ? 0 : config->ahead < 0 ? config->window : config->ahead, all = at->T + at->N;
-    context c = { .window = { at->T, at->N, least(config->window, all), least(ahead, all), sq__dilation(config->dilation, at->h) },
+    context c = { .window = { at->T, at->N, sq__least(config->window, all), sq__least(ahead, all), sq__dilation(config->dilation, at->h) },
                   .causal = at->problem->causal };
     if (config->block) {
         set_blocks(&c, config, pattern);

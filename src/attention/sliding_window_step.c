@@ -6,6 +6,7 @@
 
 #include "attention/engine/window.h"
 #include "attention/sliding_window.h"
+#include "base/integers.h"
 #include "base/parallel.h"
 
 enum { PIECE = SQ_SPARSE_QUERIES };
@@ -64,22 +65,19 @@ typedef struct head_context { const piece *piece; int64_t dilation, count, from,
 enum { TURNS = 2 };                    /* a window lies in two turns of the ring at most */
 typedef struct piece_scratch { sq_sparse_run runs[TURNS]; int32_t low[TURNS][PIECE], high[TURNS][PIECE]; } piece_scratch;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* First position that the query at `position` sees. */
 static int64_t window_start(const head_context *c, int64_t position)
 {
     const sq_window_config *config = c->piece->config;
-    if (!config->block) return most(0, position - config->window * c->dilation);
+    if (!config->block) return sq__most(0, position - config->window * c->dilation);
     const int64_t before = (config->window + config->block - 1) / config->block;
-    return most(0, (position / config->block - before) * config->block);
+    return sq__most(0, (position / config->block - before) * config->block);
 }
 
 /* Positions low, low + step, ... up to high that lie in turn `turn` of the ring, as its rows. */
 static sq_sparse_rows rows_of_turn(int64_t low, int64_t high, int64_t step, int64_t turn, int64_t rows)
 {
-    const int64_t begin = turn * rows, end = least(high, begin + rows - 1);
+    const int64_t begin = turn * rows, end = sq__least(high, begin + rows - 1);
     if (low < begin) low += (begin - low + step - 1) / step * step;
     return (sq_sparse_rows){ .count = end < low ? 0 : (end - low) / step + 1, .first = low - begin, .step = step };
 }
@@ -98,8 +96,8 @@ static void tile(const void *context, int64_t residue, void *scratch, sq_sparse_
         s->runs[t] = (sq_sparse_run){ .keys = rows_of_turn(low, last, step, turn, p->ring.rows), .low = s->low[t], .high = s->high[t] };
         for (int64_t x = 0; x < queries; x++) {
             const int64_t position = c->from + residue + x * step;
-            s->low[t][x] = (int32_t)most(0, window_start(c, position) - begin);
-            s->high[t][x] = (int32_t)most(0, least(p->ring.rows, least(position + 1, c->end) - begin));
+            s->low[t][x] = (int32_t)sq__most(0, window_start(c, position) - begin);
+            s->high[t][x] = (int32_t)sq__most(0, sq__least(p->ring.rows, sq__least(position + 1, c->end) - begin));
         }
     }
     *out = (sq_sparse_tile){ .queries = { .count = queries, .first = residue, .step = step }, .run_count = TURNS, .runs = s->runs };
@@ -107,7 +105,7 @@ static void tile(const void *context, int64_t residue, void *scratch, sq_sparse_
 
 static sq_sparse_pattern pattern_of(const head_context *context, int64_t rows)
 {
-    return (sq_sparse_pattern){ .context = context, .tiles = least(context->count, context->dilation), .tile = tile, .scratch_bytes = sizeof(piece_scratch),
+    return (sq_sparse_pattern){ .context = context, .tiles = sq__least(context->count, context->dilation), .tile = tile, .scratch_bytes = sizeof(piece_scratch),
                                 .most_keys = rows, .once = true };
 }
 
@@ -115,7 +113,7 @@ size_t sq__window_step_workspace(const sq_window_config *config, const sq_proble
 {
     const head_context context = { .dilation = 1, .count = PIECE };
     const sq_sparse_pattern pattern = pattern_of(&context, reach(config, p) + PIECE);
-    return sq__sparse_workspace(least(p->T, PIECE), 0, p->D, p->M, &pattern, SQ_SPARSE_MERGE, SQ_FORWARD);
+    return sq__sparse_workspace(sq__least(p->T, PIECE), 0, p->D, p->M, &pattern, SQ_SPARSE_MERGE, SQ_FORWARD);
 }
 
 /* ---- a step ---- */
@@ -123,7 +121,7 @@ size_t sq__window_step_workspace(const sq_window_config *config, const sq_proble
 /* Rows of the piece that an entry has: one shorter than the call goes on where it ended. */
 static int64_t existing(const piece *p, const sq_head *head)
 {
-    return most(0, least(p->count, head->N - p->first));
+    return sq__most(0, sq__least(p->count, head->N - p->first));
 }
 
 /* The new rows of one key head into the ring. */
@@ -150,7 +148,7 @@ static void answer(void *context, int64_t item, int thread)
     const sq_problem *problem = p->run->problem;
     const int64_t b = item / problem->H, h = item % problem->H, rows = p->ring.rows, key_head = b * problem->Hk + h / (problem->H / problem->Hk);
     const sq_head head = sq__head(p->run, b, h);
-    const int64_t count = most(0, least(p->count, head.T - p->first));      /* rows beyond the query length are 0 */
+    const int64_t count = sq__most(0, sq__least(p->count, head.T - p->first));      /* rows beyond the query length are 0 */
     const int64_t from = p->ring.seen[b];
     const head_context seen = { p, sq__dilation(p->config->dilation, h), count, from, from + existing(p, &head) };
     const sq_sparse_pattern pattern = pattern_of(&seen, rows);
@@ -170,7 +168,7 @@ void sq__window_step(const sq_run *run, void *state)
     piece p = { .run = run, .config = run->config };
     cut(&p.ring, p.config, problem, state);
     for (p.first = 0; p.first < problem->T; p.first += PIECE) {
-        p.count = least(PIECE, problem->T - p.first);
+        p.count = sq__least(PIECE, problem->T - p.first);
         sq__parallel(problem->threads, problem->B * problem->Hk, take_in, &p);
         sq__parallel(problem->threads, problem->B * problem->H, answer, &p);
         for (int64_t b = 0; b < problem->B; b++) {

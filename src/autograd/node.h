@@ -6,6 +6,7 @@
 
 #include "autograd/pool.h"
 #include "autograd/tape.h"
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
@@ -106,7 +107,6 @@ static inline float *sq__floats(const sq_buffer *buffer) { return sq__buffer_dat
 static inline bool sq__wants(const sq_var *var) { return var && var->needs_gradient; }
 static inline int64_t sq__last(const sq_var *var) { return var->shape[var->rank - 1]; }
 static inline int64_t sq__rows(const sq_var *var) { return var->count / sq__last(var); }   /* all axes but the last */
-static inline int64_t sq__least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Messages: "[8, 128]" into text[64]. */
 const char *sq__shape_text(const sq_var *var, char *text);

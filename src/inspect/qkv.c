@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
@@ -45,8 +46,6 @@ void sq_qkv_set_clear(sq_qkv_set *set)
 
 /* ---- files ---- */
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* Sequence b of x [B,H,all,width] into y [rows,H,width]. */
 static void take(float *y, const float *x, int64_t b, int64_t H, int64_t all, int64_t rows, int64_t width)
 {
@@ -75,7 +74,7 @@ static sq_status add_sequences(sq_qkv_set *set, const parts *p, const char *name
     const int64_t *q = p->at[0]->shape, *k = p->at[1]->shape, H = q[1], D = q[3], M = p->at[2]->shape[3];
     for (int64_t b = 0; b < q[0] && (!most || b < most); b++) {
         const int64_t cut = longest ? longest : INT64_MAX;
-        const int64_t N = least(least(k[2], cut), lengths ? lengths[b] : INT64_MAX), T = q[2] == k[2] ? N : least(q[2], cut);
+        const int64_t N = sq__least(sq__least(k[2], cut), lengths ? lengths[b] : INT64_MAX), T = q[2] == k[2] ? N : sq__least(q[2], cut);
         if (N < 1) continue;
         float *data = sq__qkv_add(set, name, H, T, N, D, M);
         if (!data) return sq__no_memory(error);

@@ -4,11 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/integers.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The row-major matrix is LAPACK's transpose: with M' = U S W', the columns of U are right vectors of M, the rows of W' left ones. */
 typedef struct decomposition {
@@ -67,7 +66,7 @@ static sq_status keep_vectors(sq_spectrum *s, decomposition *d, sq_error *error)
 sq_status sq__spectrum_create(sq_spectrum *spectrum, const float *matrix, int64_t rows, int64_t columns, bool vectors, sq_error *error)
 {
     decomposition d = { .matrix = NULL };
-    *spectrum = (sq_spectrum){ .rows = rows, .columns = columns, .count = least(rows, columns) };
+    *spectrum = (sq_spectrum){ .rows = rows, .columns = columns, .count = sq__least(rows, columns) };
     if (rows < 1 || columns < 1 || rows > INT32_MAX / 8 || columns > INT32_MAX / 8)
         return sq__fail(error, SQ_INVALID, "the matrix has %lld rows and %lld columns; expected 1 to %d", (long long)rows, (long long)columns, INT32_MAX / 8);
     spectrum->values = sq__alloc_array((size_t)spectrum->count, sizeof *spectrum->values);
@@ -132,7 +131,7 @@ void sq__spectrum_truncate(const sq_spectrum *s, int64_t rank, float *out)
     for (int64_t i = 0; i < s->rows; i++)
         for (int64_t j = 0; j < s->columns; j++) {
             double sum = 0;
-            for (int64_t r = 0; r < least(rank, s->count); r++) sum += s->values[r] * s->left[r * s->rows + i] * s->right[r * s->columns + j];
+            for (int64_t r = 0; r < sq__least(rank, s->count); r++) sum += s->values[r] * s->left[r * s->rows + i] * s->right[r * s->columns + j];
             out[i * s->columns + j] = (float)sum;
         }
 }

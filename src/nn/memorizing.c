@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "autograd/retrieved.h"
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+#include "base/integers.h"
 
 /* ---- creation ---- */
 
@@ -83,10 +81,10 @@ static bool look_around(walk *w)
     w->spans = sq__tape_memory(w->tape, (size_t)w->B * sizeof *w->spans);
     w->views = sq__tape_memory(w->tape, (size_t)w->B * sizeof *w->views);
     for (int64_t b = 0; w->spans && w->views && b < w->B; b++) {
-        const int64_t seen = w->carry ? w->carry->seen[b] : 0, near = least(seen, w->past), length = w->lengths ? w->lengths[b] : w->T;
-        const int64_t kept = most(0, seen - w->past);   /* events that have left the window */
+        const int64_t seen = w->carry ? w->carry->seen[b] : 0, near = sq__least(seen, w->past), length = w->lengths ? w->lengths[b] : w->T;
+        const int64_t kept = sq__most(0, seen - w->past);   /* events that have left the window */
         w->spans[b] = (sq_relative_span){ .entry = b, .count = length, .from = { w->past - near }, .keys = { near + length }, .origin = near };
-        w->views[b] = (sq_memory_view){ .oldest = kept % c->memory, .hidden = most(0, c->memory - kept), .first = w->past - near,
+        w->views[b] = (sq_memory_view){ .oldest = kept % c->memory, .hidden = sq__most(0, c->memory - kept), .first = w->past - near,
                                         .reach = c->window - 1 + c->memory - w->past, .behind = c->window - 1 - w->past };
     }
     return w->spans && w->views;
@@ -99,7 +97,7 @@ static void keep(const walk *w, const sq_memorizing_layer *layer, const sq_var *
     for (int64_t b = 0; rows && b < w->B; b++) {
         const int64_t seen = w->carry->seen[b], length = w->lengths ? w->lengths[b] : w->T;
         const float *from = rows->value + b * (past + w->T) * width;
-        for (int64_t j = most(past - least(seen, past), length - M); layer->remembers && j < length; j++)
+        for (int64_t j = sq__most(past - sq__least(seen, past), length - M); layer->remembers && j < length; j++)
             memcpy(w->carry->values[layer->memory] + (b * M + (seen + j - past) % M) * width, from + j * width, (size_t)width * sizeof *from);
         memcpy(w->carry->values[layer->recent] + b * past * width, from + length * width, (size_t)(past * width) * sizeof *from);
     }
@@ -130,7 +128,7 @@ static sq_var *attend(const walk *w, const sq_memorizing_layer *layer, sq_var *q
 {
     const sq_memorizing_config *c = &w->s->config;
     const sq_relative_attention_block *block = &layer->layer.attention;
-    const int64_t places = least(c->window, w->past + w->T);
+    const int64_t places = sq__least(c->window, w->past + w->T);
     const float *waves = w->s->waves + (c->window - places) * c->layer.width;
     sq_var *local = sq__relative_attention(w->tape, &(sq_relative_inputs){
         .q = q, .kv = rows, .r = sq__relative_positions(block, w->tape, waves, places, c->layer.width), .u = sq__parameters_var(block->set, block->u, w->tape),

@@ -1,9 +1,7 @@
 #include "nn/recurrence.h"
 
+#include "base/integers.h"
 #include "nn/recurrence_walk.h"
-
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- creation ---- */
 
@@ -41,7 +39,7 @@ sq_status sq__recurrence_create(sq_recurrence *s, sq_parameters *set, sq_carry_l
     sq_memory_update maps = { NULL };
     *s = (sq_recurrence){ .config = *c, .layout = layout };
     SQ_TRY(check(c, prefix, error));
-    s->kept = c->continuous ? most(c->memory, c->segment) : c->memory + (c->compressed ? c->segment : 0);
+    s->kept = c->continuous ? sq__most(c->memory, c->segment) : c->memory + (c->compressed ? c->segment : 0);
     s->places = c->compressed ? c->compressed + c->memory + c->segment : c->memory + 1;
     s->layers = sq__alloc_array((size_t)c->layers, sizeof *s->layers);
     s->waves = sq__alloc_array((size_t)s->places, (size_t)E * sizeof *s->waves);
@@ -80,13 +78,13 @@ void sq__recurrence_add_loss(sq_recurrence_walk *w, sq_var *part) { w->loss = w-
 static int64_t rows_seen(const sq_recurrence_walk *w, int64_t b)
 {
     const sq_recurrence_config *c = &w->s->config;
-    return w->at.count[b] ? least(w->at.seen[b], c->memory + (c->compressed ? w->at.seen[b] % c->segment : 0)) : 0;
+    return w->at.count[b] ? sq__least(w->at.seen[b], c->memory + (c->compressed ? w->at.seen[b] % c->segment : 0)) : 0;
 }
 
 static int64_t blocks_seen(const sq_recurrence_walk *w, int64_t b)
 {
     const sq_recurrence_config *c = &w->s->config;
-    return c->compressed && w->at.count[b] ? least(c->compressed, (w->at.seen[b] - rows_seen(w, b)) / c->rate) : 0;
+    return c->compressed && w->at.count[b] ? sq__least(c->compressed, (w->at.seen[b] - rows_seen(w, b)) / c->rate) : 0;
 }
 
 static bool next_piece(sq_recurrence_walk *w)
@@ -95,8 +93,8 @@ static bool next_piece(sq_recurrence_walk *w)
     w->spans = sq__tape_memory(w->tape, (size_t)w->at.B * sizeof *w->spans);
     w->past = w->blocks = 0;
     for (int64_t b = 0; b < w->at.B; b++) {
-        w->past = most(w->past, rows_seen(w, b));
-        w->blocks = most(w->blocks, blocks_seen(w, b));
+        w->past = sq__most(w->past, rows_seen(w, b));
+        w->blocks = sq__most(w->blocks, blocks_seen(w, b));
     }
     for (int64_t b = 0; w->spans && b < w->at.B; b++) {
         const int64_t rows = rows_seen(w, b), blocks = blocks_seen(w, b);
@@ -150,8 +148,8 @@ static bool begin(sq_recurrence_walk *w, const sq_var *x, const int32_t *lengths
     w->positions = sq__tape_memory(w->tape, (size_t)c->layers * sizeof(sq_var *));
     if (!w->carry || !w->positions || !sq__segment_walk_begin(&w->at, w->tape, x, lengths, w->carry, c->segment, c->compressed || c->continuous)) return false;
     if (c->continuous && !sq__recurrence_continuous_begin(w)) return false;
-    for (int64_t b = 0; b < w->at.B; b++) longest = most(longest, w->at.seen[b]);
-    w->places = least(s->places, longest + w->at.T);
+    for (int64_t b = 0; b < w->at.B; b++) longest = sq__most(longest, w->at.seen[b]);
+    w->places = sq__least(s->places, longest + w->at.T);
     for (int i = 0; i < c->layers; i++)
         w->positions[i] = sq__relative_positions(&s->layers[i].layer.attention, w->tape, s->waves + (s->places - w->places) * w->at.E, w->places, w->at.E);
     return w->positions[0];

@@ -1,13 +1,12 @@
 #include <string.h>
 
 #include "attention/engine/compress.h"
+#include "base/integers.h"
 
 enum {
     CHUNK = 256,   /* rows of a range, columns of W in a part: with all heads they fit the second-level cache */
     TAPS = 8,      /* taps of a convolution unpacked at once: they lie side by side in W */
 };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 size_t sq__compress_workspace(sq_compress_method method, int64_t D)
 {
@@ -26,7 +25,7 @@ typedef struct rows { const float *x; int64_t row, count; } rows;
 static rows take(const sq_compress *c, int64_t first, int64_t step, int64_t count)
 {
     if (!c->keep) return (rows){ c->x + first * c->x_row, step * c->x_row, count };
-    count = least(count, CHUNK);
+    count = sq__least(count, CHUNK);
     for (int64_t i = 0; i < count; i++) {
         const int64_t j = first + i * step;
         if (c->keep[j]) memcpy(c->workspace + i * c->D, c->x + j * c->x_row, (size_t)c->D * sizeof(float));
@@ -46,7 +45,7 @@ static void zero_hidden(const sq_compress *c, int64_t from, int64_t to, float *d
 /* 1 / number of rows of window r that count; 0 when there are none. */
 static float share(const sq_compress *c, int64_t r)
 {
-    const int64_t end = least(c->n, (r + 1) * c->window);
+    const int64_t end = sq__least(c->n, (r + 1) * c->window);
     int64_t count = c->keep ? 0 : end - r * c->window;
     for (int64_t j = r * c->window; c->keep && j < end; j++) count += c->keep[j] != 0;
     return count ? 1.0f / (float)count : 0;
@@ -87,7 +86,7 @@ static tap after(const sq_compress *c, tap at, int64_t windows)
     return (tap){ at.first + windows, at.end, at.row + windows * c->window };
 }
 
-static int64_t tap_count(const sq_compress *c) { return least(c->window, c->n + c->lead); }
+static int64_t tap_count(const sq_compress *c) { return sq__least(c->window, c->n + c->lead); }
 
 /* taps[k] = W[:, :, from + k] as [D,D] (out, in) */
 static void unpack_taps(const sq_compress *c, int64_t from, int64_t count)
@@ -100,7 +99,7 @@ static void unpack_taps(const sq_compress *c, int64_t from, int64_t count)
 static void convolve(const sq_compress *c, float *y)
 {
     for (int64_t from = 0; from < tap_count(c); from += TAPS) {
-        const int64_t count = least(TAPS, c->window - from);
+        const int64_t count = sq__least(TAPS, c->window - from);
         unpack_taps(c, from, count);
         for (int64_t t = from; t < from + count; t++)
             for (tap at = tap_of(c, t); at.first < at.end;) {
@@ -114,7 +113,7 @@ static void convolve(const sq_compress *c, float *y)
 static void convolve_backward_input(const sq_compress *c, const float *dy, float *dx, int64_t dx_row)
 {
     for (int64_t from = 0; from < tap_count(c); from += TAPS) {
-        const int64_t count = least(TAPS, c->window - from);
+        const int64_t count = sq__least(TAPS, c->window - from);
         unpack_taps(c, from, count);
         for (int64_t t = from; t < from + count; t++) {
             const tap at = tap_of(c, t);
@@ -127,7 +126,7 @@ static void convolve_backward_input(const sq_compress *c, const float *dy, float
 
 static void convolve_backward_weight(const sq_compress *c, const float *dy, int64_t from, float *dweight)
 {
-    const int64_t count = least(TAPS, c->window - from), DD = c->D * c->D;
+    const int64_t count = sq__least(TAPS, c->window - from), DD = c->D * c->D;
     float *taps = taps_of(c);
     memset(taps, 0, (size_t)(TAPS * DD) * sizeof(float));
     for (int64_t t = from; t < from + count; t++)
@@ -154,7 +153,7 @@ void sq__compress_begin(const sq_compress *c, float *y)
 
 void sq__compress_forward(const sq_compress *c, const sq_kernels *kernels, int64_t from, float *y)
 {
-    const int64_t to = least(c->n, from + sq__compress_range(c->method, c->n));
+    const int64_t to = sq__least(c->n, from + sq__compress_range(c->method, c->n));
     if (from >= to) return;
     if (c->method == SQ_COMPRESS_MEAN) mean_forward(c, kernels, from, to, y);
     if (c->method == SQ_COMPRESS_CONVOLUTION) convolve(c, y);
@@ -165,7 +164,7 @@ void sq__compress_forward(const sq_compress *c, const sq_kernels *kernels, int64
 
 void sq__compress_backward_input(const sq_compress *c, const sq_kernels *kernels, const float *dy, int64_t from, float *dx, int64_t dx_row)
 {
-    const int64_t to = least(c->n, from + sq__compress_range(c->method, c->n));
+    const int64_t to = sq__least(c->n, from + sq__compress_range(c->method, c->n));
     if (from >= to) return;
     if (c->method == SQ_COMPRESS_MEAN) mean_backward(c, kernels, dy, from, to, dx, dx_row);
     if (c->method == SQ_COMPRESS_CONVOLUTION) convolve_backward_input(c, dy, dx, dx_row);
@@ -184,7 +183,7 @@ void sq__compress_backward_weight(const sq_compress *c, const float *dy, int64_t
 {
     if (c->method == SQ_COMPRESS_CONVOLUTION) convolve_backward_weight(c, dy, part * TAPS, dweight);
     if (c->method != SQ_COMPRESS_LINEAR || part * CHUNK >= c->n) return;
-    const rows x = take(c, part * CHUNK, 1, least(CHUNK, c->n - part * CHUNK));
+    const rows x = take(c, part * CHUNK, 1, sq__least(CHUNK, c->n - part * CHUNK));
     sq__gemm(false, true, c->rows, x.count, c->D, 1, dy, c->D, x.x, x.row, 1, dweight + part * CHUNK, c->weight_row);
 }
 

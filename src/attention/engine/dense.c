@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "attention/engine/dense_tile.h"
+#include "base/integers.h"
 
 void sq__dense_pack(float *y, const float *x, int64_t x_row, int64_t from, int64_t count, int64_t padded, int64_t width, const uint8_t *key_keep)
 {
@@ -54,7 +55,7 @@ void sq__dense_mask(const sq_dense *dense, float *s, int64_t i0, int64_t queries
     for (int64_t j = keys; dense->causal && j-- > 0;) {
         const int64_t hidden = dense_first_query(dense, j0 + j) - i0;       /* so many queries of the tile come before what they may see */
         if (hidden <= 0) break;
-        for (int64_t i = 0; i < dense_least(tile, hidden); i++) s[j * tile + i] = -INFINITY;
+        for (int64_t i = 0; i < sq__least(tile, hidden); i++) s[j * tile + i] = -INFINITY;
     }
     if (dense->key_keep)
         for (int64_t j = 0; j < keys; j++)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attention/engine/dense_tile.h"
+#include "base/integers.h"
 
 typedef struct backward {
     const sq_dense *dense;
@@ -22,7 +23,7 @@ typedef struct backward {
 static size_t cut(backward *b, int64_t T, int64_t N, int64_t D, int64_t M, void *workspace)
 {
     sq_cut piece = { workspace, 0 };
-    const int64_t span = dense_span(N), tile = dense_tile_t(T), rows = dense_round_up(T, TILE_STEP);
+    const int64_t span = dense_span(N), tile = dense_tile_t(T), rows = sq__round_up(T, TILE_STEP);
     b->k = sq__cut_floats(&piece, span * D);
     b->v = sq__cut_floats(&piece, span * M);
     b->dk = sq__cut_floats(&piece, span * D);
@@ -49,7 +50,7 @@ static void prepare_rows(backward *b)
 {
     const sq_dense *dense = b->dense;
     const sq_dense_gradients *g = b->gradients;
-    const int64_t rows = dense_round_up(dense->T, TILE_STEP);
+    const int64_t rows = sq__round_up(dense->T, TILE_STEP);
     for (int64_t i = 0; i < dense->T; i++) {
         b->lse[i] = dense->lse[i] == -INFINITY ? INFINITY : (float)(dense->lse[i] * DENSE_LOG2_E);
         b->delta[i] = b->kernels->dot(g->dout + i * g->dout_row, dense->out + i * dense->out_row, dense->M) - (dense->dlse ? dense->dlse[i] : 0);
@@ -63,7 +64,7 @@ static void prepare_rows(backward *b)
 static void key_tile(backward *b, int64_t i0, int64_t queries, int64_t at, int64_t j0, int64_t keys)
 {
     const sq_dense *dense = b->dense;
-    const int64_t padded = dense_round_up(keys, TILE_STEP);
+    const int64_t padded = sq__round_up(keys, TILE_STEP);
     const sq_places rows = { queries, NULL, i0, 1 }, columns = { keys, NULL, j0, 1 };
 
     sq__tile_backward_products(&b->products, padded, b->tile, dense->D, dense->M, true);
@@ -84,8 +85,8 @@ static void query_tile(backward *b, int64_t i0, int64_t span0, int64_t span_end)
 {
     const sq_dense *dense = b->dense;
     const sq_dense_gradients *g = b->gradients;
-    const int64_t D = dense->D, M = dense->M, queries = dense_least(TILE_T, dense->T - i0);
-    const int64_t stop = dense_least(span_end, dense_visible_end(dense, i0, queries));
+    const int64_t D = dense->D, M = dense->M, queries = sq__least(TILE_T, dense->T - i0);
+    const int64_t stop = sq__least(span_end, dense_visible_end(dense, i0, queries));
 
     if (span0 > 0 && span0 >= stop) return;
     b->tile = dense_tile_t(queries);
@@ -94,7 +95,7 @@ static void query_tile(backward *b, int64_t i0, int64_t span0, int64_t span_end)
     sq__dense_pack(b->dout, g->dout, g->dout_row, i0, queries, b->tile, M, NULL);
     sq__dense_pack_transposed(b->dout_t, b->dout, M, 0, b->tile, b->tile, M, 1, b->kernels);
     memset(b->dq_t, 0, (size_t)(D * b->tile) * sizeof(float));
-    for (int64_t j0 = span0; j0 < stop; j0 += TILE_N) key_tile(b, i0, queries, j0 - span0, j0, dense_least(TILE_N, stop - j0));
+    for (int64_t j0 = span0; j0 < stop; j0 += TILE_N) key_tile(b, i0, queries, j0 - span0, j0, sq__least(TILE_N, stop - j0));
     if (span0 == 0) {
         b->kernels->transpose(g->dq + i0 * g->dq_row, g->dq_row, b->dq_t, b->tile, D, queries);
         return;
@@ -117,7 +118,7 @@ void sq__dense_backward(const sq_dense *dense, const sq_dense_gradients *g, cons
     cut(&b, dense->T, dense->N, dense->D, dense->M, workspace);
     prepare_rows(&b);
     for (int64_t span0 = 0; span0 == 0 || span0 < dense->N; span0 += SPAN_N) {
-        const int64_t count = dense_least(SPAN_N, dense->N - span0), padded = dense_round_up(count, TILE_STEP);
+        const int64_t count = sq__least(SPAN_N, dense->N - span0), padded = sq__round_up(count, TILE_STEP);
         sq__dense_pack(b.k, dense->k, dense->k_row, span0, count, padded, dense->D, dense->key_keep);
         sq__dense_pack(b.v, dense->v, dense->v_row, span0, count, padded, dense->M, dense->key_keep);
         memset(b.dk, 0, (size_t)(padded * dense->D) * sizeof(float));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "attention/engine/dense_tile.h"
+#include "base/integers.h"
 
 typedef struct forward {
     const sq_dense *dense;
@@ -18,7 +19,7 @@ typedef struct forward {
 static size_t cut(forward *f, int64_t T, int64_t N, int64_t D, int64_t M, void *workspace)
 {
     sq_cut piece = { workspace, 0 };
-    const int64_t span = dense_span(N), tile = dense_tile_t(T), rows = dense_round_up(T, TILE_STEP);
+    const int64_t span = dense_span(N), tile = dense_tile_t(T), rows = sq__round_up(T, TILE_STEP);
     f->k = sq__cut_floats(&piece, span * D);
     f->v = sq__cut_floats(&piece, span * M);
     f->q = sq__cut_floats(&piece, D * tile);
@@ -44,7 +45,7 @@ static void rescale(forward *f)
 static void key_tile(forward *f, int64_t i0, int64_t queries, int64_t span0, int64_t j0, int64_t keys)
 {
     const sq_dense *dense = f->dense;
-    const int64_t padded = dense_round_up(keys, TILE_STEP);
+    const int64_t padded = sq__round_up(keys, TILE_STEP);
     const float *k = f->k + (j0 - span0) * dense->D, *v = f->v + (j0 - span0) * dense->M;
 
     sq__tile_forward_products(&f->products, padded, f->tile, dense->D, dense->M);
@@ -69,7 +70,7 @@ static void finish(forward *f, int64_t i0, int64_t queries)
 static void query_tile(forward *f, int64_t i0, int64_t span0, int64_t span_end)
 {
     const sq_dense *dense = f->dense;
-    const int64_t queries = dense_least(TILE_T, dense->T - i0), end = dense_visible_end(dense, i0, queries);
+    const int64_t queries = sq__least(TILE_T, dense->T - i0), end = dense_visible_end(dense, i0, queries);
 
     if (span0 > 0 && span0 >= end) return;     /* finished in an earlier span */
     f->tile = dense_tile_t(queries);
@@ -81,8 +82,8 @@ static void query_tile(forward *f, int64_t i0, int64_t span0, int64_t span_end)
         sq__dense_pack_transposed(f->acc, dense->out, dense->out_row, i0, queries, f->tile, dense->M, 1, f->kernels);
     }
     sq__dense_pack_transposed(f->q, dense->q, dense->q_row, i0, queries, f->tile, dense->D, (float)(dense->scale * DENSE_LOG2_E), f->kernels);
-    const int64_t stop = dense_least(span_end, end);
-    for (int64_t j0 = span0; j0 < stop; j0 += TILE_N) key_tile(f, i0, queries, span0, j0, dense_least(TILE_N, stop - j0));
+    const int64_t stop = sq__least(span_end, end);
+    for (int64_t j0 = span0; j0 < stop; j0 += TILE_N) key_tile(f, i0, queries, span0, j0, sq__least(TILE_N, stop - j0));
     if (span_end >= end) finish(f, i0, queries);
     f->kernels->transpose(dense->out + i0 * dense->out_row, dense->out_row, f->acc, f->tile, dense->M, queries);
 }
@@ -92,7 +93,7 @@ void sq__dense_forward(const sq_dense *dense, const sq_kernels *kernels, void *w
     forward f = { .dense = dense, .kernels = kernels };
     cut(&f, dense->T, dense->N, dense->D, dense->M, workspace);
     for (int64_t span0 = 0; span0 == 0 || span0 < dense->N; span0 += SPAN_N) {
-        const int64_t count = dense_least(SPAN_N, dense->N - span0), padded = dense_round_up(count, TILE_STEP);
+        const int64_t count = sq__least(SPAN_N, dense->N - span0), padded = sq__round_up(count, TILE_STEP);
         sq__dense_pack(f.k, dense->k, dense->k_row, span0, count, padded, dense->D, dense->key_keep);
         sq__dense_pack(f.v, dense->v, dense->v_row, span0, count, padded, dense->M, dense->key_keep);
         for (int64_t i0 = 0; i0 < dense->T; i0 += TILE_T) query_tile(&f, i0, span0, span0 + count);

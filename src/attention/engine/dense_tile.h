@@ -9,6 +9,7 @@
 #define SQ_ATTENTION_ENGINE_DENSE_TILE_H
 
 #include "attention/engine/dense.h"
+#include "base/integers.h"
 
 enum {
     TILE_T = 64,        /* queries in a tile: four 16-lane vectors, the block products' best shape */
@@ -18,13 +19,10 @@ enum {
     SPAN_N = SPAN_TILES * TILE_N,
 };
 
-static inline int64_t dense_least(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t dense_round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
 /* Queries in a tile: 64, fewer when T is small. */
-static inline int64_t dense_tile_t(int64_t T) { return T >= TILE_T ? TILE_T : dense_round_up(T > 0 ? T : 1, TILE_STEP); }
-static inline int64_t dense_span(int64_t N) { return dense_least(SPAN_N, dense_round_up(N, TILE_STEP)); }
-static inline int64_t dense_tile_n(int64_t N) { return dense_least(TILE_N, dense_round_up(N, TILE_STEP)); }
+static inline int64_t dense_tile_t(int64_t T) { return T >= TILE_T ? TILE_T : sq__round_up(T > 0 ? T : 1, TILE_STEP); }
+static inline int64_t dense_span(int64_t N) { return sq__least(SPAN_N, sq__round_up(N, TILE_STEP)); }
+static inline int64_t dense_tile_n(int64_t N) { return sq__least(TILE_N, sq__round_up(N, TILE_STEP)); }
 
 /* Copy rows [from, from+count) of x to y [padded, width], zeros after the last and in rows that key_keep (of row 0; NULL)
  * hides: what no query sees may hold anything, NaN included. */
@@ -60,7 +58,7 @@ static inline int64_t dense_visible_end(const sq_dense *dense, int64_t i0, int64
 {
     const int64_t reach = i0 + count - 1 + dense->ahead, stride = dense->stride ? dense->stride : 1;
     if (!dense->causal) return dense->N;
-    return reach < 0 ? 0 : dense_least(dense->N, reach / stride + 1);
+    return reach < 0 ? 0 : sq__least(dense->N, reach / stride + 1);
 }
 /* -inf into S' [padded, tile] (keys from j0, queries from i0) wherever a query does not see a key; rows beyond keys too. */
 void sq__dense_mask(const sq_dense *dense, float *s, int64_t i0, int64_t queries, int64_t tile, int64_t j0, int64_t keys, int64_t padded);

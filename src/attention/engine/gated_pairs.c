@@ -1,9 +1,8 @@
 /* Products of pairs inside a chunk under decay, and the triangular solve of the delta rule. */
 #include "attention/engine/gated_chunk.h"
+#include "base/integers.h"
 
 enum { C = SQ_GATED_CHUNK, BLOCK = SQ_GATED_BLOCK };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* factor [n] = exp(to - from) */
 static void factors(const sq_gated_chunk *c, const double *to, const double *from, int64_t n, float *factor)
@@ -77,7 +76,7 @@ static void pairs_by_feature(const sq_gated_chunk *c, const float *x, const floa
     const int64_t D = c->W;
     for (int64_t i = 0; i < c->size; i++) memset(a + i * C, 0, (size_t)c->size * sizeof *a);
     for (int64_t from = 0; from < c->size; from += BLOCK) {
-        const int64_t to = least(from + BLOCK, c->size);
+        const int64_t to = sq__least(from + BLOCK, c->size);
         if (from) {
             relative(c, x, y, from, to);
             sq__gemm(false, true, to - from, from, D, 1, c->x, D, c->y, D, 0, a + from * C, C);
@@ -124,7 +123,7 @@ static void pairs_by_feature_backward(const sq_gated_chunk *c, const float *x, c
 {
     const int64_t D = c->W;
     for (int64_t from = 0; from < c->size; from += BLOCK) {
-        const int64_t to = least(from + BLOCK, c->size);
+        const int64_t to = sq__least(from + BLOCK, c->size);
         if (from) before_backward(c, x, y, from, to, da, dx, dy);
         for (int64_t i = from; i < to; i++) {
             const int64_t end = strict ? i : i + 1;
@@ -159,7 +158,7 @@ void sq__gated_solve(const sq_gated_chunk *c, const float *a, float *w)
 {
     const int64_t M = c->all->rule.M;
     for (int64_t from = 0; from < c->size; from += BLOCK) {
-        const int64_t to = least(from + BLOCK, c->size);
+        const int64_t to = sq__least(from + BLOCK, c->size);
         if (from) sq__gemm(false, false, to - from, M, from, -1, a + from * C, C, w, M, 1, w + from * M, M);
         for (int64_t i = from; i < to; i++) {
             for (int64_t j = from; j < i; j++) c->kernels->axpy(w + i * M, -a[i * C + j], w + j * M, M);
@@ -172,7 +171,7 @@ void sq__gated_solve_backward(const sq_gated_chunk *c, const float *a, float *du
 {
     const int64_t M = c->all->rule.M;
     for (int64_t from = (c->size - 1) / BLOCK * BLOCK; from >= 0; from -= BLOCK) {
-        const int64_t to = least(from + BLOCK, c->size);
+        const int64_t to = sq__least(from + BLOCK, c->size);
         if (to < c->size)
             sq__gemm(true, false, to - from, M, c->size - to, -1, a + to * C + from, C, du + to * M, M, 1, du + from * M, M);
         for (int64_t j = to - 1; j >= from; j--) {

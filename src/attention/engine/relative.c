@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "attention/engine/dense_tile.h"
+#include "base/integers.h"
 
 enum { LD = TILE_T + TILE_N };         /* columns of a strip: the distances that a tile can meet, one to spare */
 
@@ -15,7 +16,7 @@ typedef struct strip { int64_t first, low, high; } strip;
 static strip strip_of(const sq_relative *r, int64_t i0, int64_t queries, int64_t j0, int64_t keys)
 {
     const int64_t row = r->places - 1 - (r->origin + i0 - j0), first = row - (queries - 1);   /* row: of query i0 and key j0 */
-    return (strip){ first, first > 0 ? first : 0, dense_least(r->places, row + keys) };
+    return (strip){ first, first > 0 ? first : 0, sq__least(r->places, row + keys) };
 }
 
 static void hide(const sq_relative *r, float *s, int64_t row, int64_t origin, int64_t queries, int64_t keys)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "attention/engine/sparse_tile.h"
+#include "base/integers.h"
 
 void sq__sparse_work_cut(sparse_work *w, sq_cut *piece, const sq_sparse_pattern *pattern)
 {
@@ -50,7 +51,7 @@ bool sq__sparse_begin(sparse_work *w, int64_t index)
 /* Keys that the run at the cursor still gives to a chunk with room for `room`. */
 static int64_t piece_at(const sparse_work *w, const sparse_cursor *cursor, int64_t room)
 {
-    return dense_least(room, w->tile.runs[cursor->run].keys.count - cursor->at);
+    return sq__least(room, w->tile.runs[cursor->run].keys.count - cursor->at);
 }
 
 static void step_on(const sparse_work *w, sparse_cursor *cursor, int64_t taken)
@@ -71,7 +72,7 @@ bool sq__sparse_next(sparse_work *w)
         w->keys += taken;
         step_on(w, &w->next, taken);
     }
-    w->padded = dense_round_up(w->keys, TILE_STEP);
+    w->padded = sq__round_up(w->keys, TILE_STEP);
     return w->keys > 0;
 }
 

@@ -2,14 +2,12 @@
 
 #include <stdlib.h>
 
+#include "base/integers.h"
 #include "base/status.h"
 
 enum { LARGEST = 1 << 20 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-
-static int64_t residues(const sq_window *w) { return least(w->dilation, w->T); }
+static int64_t residues(const sq_window *w) { return sq__least(w->dilation, w->T); }
 
 static int64_t tiles_of_residue(const sq_window *w)
 {
@@ -21,19 +19,19 @@ int64_t sq__window_tiles(const sq_window *w) { return residues(w) * tiles_of_res
 
 int64_t sq__window_most_keys(const sq_window *w)
 {
-    return least((w->N + w->dilation - 1) / w->dilation, least(w->T, SQ_SPARSE_QUERIES) + w->before + w->after);
+    return sq__least((w->N + w->dilation - 1) / w->dilation, sq__least(w->T, SQ_SPARSE_QUERIES) + w->before + w->after);
 }
 
-static int32_t place(int64_t row) { return (int32_t)most(INT32_MIN, least(INT32_MAX, row)); }
+static int32_t place(int64_t row) { return (int32_t)sq__most(INT32_MIN, sq__least(INT32_MAX, row)); }
 
 void sq__window_part(const sq_window *w, int64_t index, sq_window_part *part)
 {
     const int64_t d = w->dilation, residue = index / tiles_of_residue(w), from = index % tiles_of_residue(w) * SQ_SPARSE_QUERIES;
     const int64_t first = residue + from * d, rows = (w->T - first + d - 1) / d;
-    part->queries = (sq_sparse_rows){ .count = most(0, least(SQ_SPARSE_QUERIES, rows)), .first = first, .step = d };
+    part->queries = (sq_sparse_rows){ .count = sq__most(0, sq__least(SQ_SPARSE_QUERIES, rows)), .first = first, .step = d };
     const int64_t last = w->N > residue ? (w->N - 1 - residue) / d : -1;   /* key of this residue, in steps */
-    const int64_t low = most(0, from - w->before), high = least(last, from + part->queries.count - 1 + w->after);
-    part->keys = (sq_sparse_rows){ .count = most(0, high - low + 1), .first = residue + low * d, .step = d };
+    const int64_t low = sq__most(0, from - w->before), high = sq__least(last, from + part->queries.count - 1 + w->after);
+    part->keys = (sq_sparse_rows){ .count = sq__most(0, high - low + 1), .first = residue + low * d, .step = d };
     for (int64_t c = 0; c < part->queries.count; c++) {
         const int64_t i = first + c * d;
         part->low[c] = place(i - w->before * d);

@@ -4,6 +4,7 @@
  * come along. */
 #include <string.h>
 
+#include "base/integers.h"
 #include "kernels/gemm/gemm.h"
 
 enum {
@@ -13,8 +14,6 @@ enum {
     PACK_ROWS = 128,       /* fewer rows of A than this read B in place */
     FEW_ROWS = 4,          /* with B transposed: so few that dot products beat packing */
 };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The next piece of what is left of a dimension. */
 static int64_t piece(int64_t left, int64_t block)
@@ -61,7 +60,7 @@ static void columns(const product *g, int64_t kb, int64_t j, int64_t nb, const f
 static void panels(const product *g, int64_t kb, int64_t j, int64_t count, const float *b, bool accumulate)
 {
     for (int64_t i = 0; i < g->m; i += ROWS) {
-        const product rows = { g->trans_a, least(g->m - i, ROWS), g->lda, g->ldc, g->trans_a ? g->a + i : g->a + i * g->lda, g->c + i * g->ldc };
+        const product rows = { g->trans_a, sq__least(g->m - i, ROWS), g->lda, g->ldc, g->trans_a ? g->a + i : g->a + i * g->lda, g->c + i * g->ldc };
         for (int64_t x = 0; x < count; x += NB) columns(&rows, kb, j + x, NB, b + x * KB, NB, accumulate);
     }
 }
@@ -100,10 +99,10 @@ void sq__gemm_blocks(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k
         kb = piece(k - p, KB);
         for (int64_t j = 0, nb; j < n; j += nb) {
             const float *from = trans_b ? b + j * ldb + p : b + p * ldb + j;
-            nb = least((n - j) / NB, PANELS) * NB;      /* whole panels, then the tail */
+            nb = sq__least((n - j) / NB, PANELS) * NB;      /* whole panels, then the tail */
             if (nb == 0) nb = piece(n - j, NB);
             if (in_place) {
-                nb = least(nb, NB);
+                nb = sq__least(nb, NB);
                 columns(&g, kb, j, nb, from, ldb, accumulate);
             } else if (nb < NB) {
                 pack(packed, nb, trans_b, from, ldb, kb, nb, alpha);

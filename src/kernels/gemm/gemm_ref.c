@@ -2,11 +2,10 @@
  * transposed, and the compiler can make vectors of it. The fallback where nothing faster may run. */
 #include <string.h>
 
+#include "base/integers.h"
 #include "kernels/gemm/gemm.h"
 
 enum { BLOCK_M = 32, BLOCK_N = 64, BLOCK_K = 128, STRIP = 16 };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* to [rows, ld] = factor op(from), zeros up to a whole strip of columns */
 static void pack(float *to, int64_t rows, int64_t columns, int64_t ld, bool trans, const float *from, int64_t from_ld, float factor)
@@ -46,14 +45,14 @@ void sq__gemm_ref(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, f
         for (int64_t j = 0; j < n; j++) c[i * ldc + j] = beta == 0 ? 0 : beta * c[i * ldc + j];
     for (int64_t p0 = 0; p0 < k; p0 += BLOCK_K)
         for (int64_t j0 = 0; j0 < n; j0 += BLOCK_N) {
-            const int64_t kb = least(BLOCK_K, k - p0), nb = least(BLOCK_N, n - j0);
+            const int64_t kb = sq__least(BLOCK_K, k - p0), nb = sq__least(BLOCK_N, n - j0);
             pack(pb, kb, nb, BLOCK_N, trans_b, trans_b ? b + j0 * ldb + p0 : b + p0 * ldb + j0, ldb, 1);
             for (int64_t i0 = 0; i0 < m; i0 += BLOCK_M) {
-                const int64_t mb = least(BLOCK_M, m - i0);
+                const int64_t mb = sq__least(BLOCK_M, m - i0);
                 pack(pa, mb, kb, BLOCK_K, trans_a, trans_a ? a + p0 * lda + i0 : a + i0 * lda + p0, lda, alpha);
                 for (int64_t i = 0; i < mb; i++)
                     for (int64_t j = 0; j < nb; j += STRIP)
-                        strip(c + (i0 + i) * ldc + j0 + j, least(STRIP, nb - j), pa + i * BLOCK_K, pb + j, kb);
+                        strip(c + (i0 + i) * ldc + j0 + j, sq__least(STRIP, nb - j), pa + i * BLOCK_K, pb + j, kb);
             }
         }
 }

@@ -27,6 +27,12 @@ sq_isa sq__cpu_isa(void)
     return best;
 }
 
+bool sq__cpu_plain(void)
+{
+    const char *cap = getenv("SUBQUAD_ISA");
+    return cap && strcmp(cap, names[SQ_ISA_REFERENCE]) == 0;
+}
+
 const char *sq__isa_name(sq_isa isa)
 {
     return names[isa];

@@ -10,7 +10,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void choose(void)
 {
-    const bool reference = sq__cpu_isa() == SQ_ISA_REFERENCE, generated = sq__block_generated();
+    const bool reference = sq__cpu_plain(), generated = sq__block_generated();
     backend.plain = reference ? sq__gemm_ref : sq__gemm_cblas;
     backend.run = generated ? sq__gemm_blocks : backend.plain;
     backend.name = generated ? "libxsmm" : reference ? "reference" : "cblas";

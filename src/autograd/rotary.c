@@ -7,6 +7,8 @@
 
 typedef struct attributes { int64_t heads, D; } attributes;
 
+typedef struct tables { float *cosine, *sine; const double *frequency; int64_t half; } tables;   /* [T, half] [half] */
+
 typedef struct turn {
     const float *x, *cosine, *sine;    /* tables [T, D/2] */
     float *y;
@@ -25,14 +27,15 @@ static sq_status rotary_shape(const sq_node *node, sq_shape *shapes, sq_error *e
 }
 
 /* Angles are reduced in double precision: at position 65536 a float32 would be off by 0.004. */
-static void fill_tables(float *cosine, float *sine, int64_t T, int64_t half, int64_t D)
+static void fill_rows(void *context, int64_t from, int64_t to)
 {
     const double circle = 6.28318530717958647693;
-    for (int64_t i = 0; i < half; i++) {
-        const double frequency = pow(10000, -2.0 * (double)i / (double)D);
-        for (int64_t t = 0; t < T; t++) sine[t * half + i] = (float)remainder((double)t * frequency, circle);
+    const tables *c = context;
+    for (int64_t t = from; t < to; t++) {
+        float *sine = c->sine + t * c->half;
+        for (int64_t i = 0; i < c->half; i++) sine[i] = (float)remainder((double)t * c->frequency[i], circle);
+        sq__kernels()->sine_cosine(sine, c->cosine + t * c->half, sine, c->half);
     }
-    for (int64_t t = 0; t < T; t++) sq__kernels()->sine_cosine(sine + t * half, cosine + t * half, sine + t * half, half);
 }
 
 static void turn_pairs(float *y, const float *x, const float *cosine, const float *sine, int64_t half, float sign, float beta)
@@ -69,13 +72,16 @@ static void run(sq_tape *tape, const sq_node *node, const float *x, float *y, fl
 {
     const attributes *a = node->attributes;
     const int64_t T = node->inputs[0]->shape[1], half = a->D / 2;
-    sq_buffer *tables = sq__scratch(tape, (size_t)(2 * T * half + 1) * sizeof(float));
-    if (!tables) return;
-    float *cosine = sq__floats(tables);
-    turn c = { x, cosine, cosine + T * half, y, T, sq__last(node->inputs[0]), a->heads, a->D, sign, beta };
-    fill_tables(cosine, cosine + T * half, T, half, a->D);
+    sq_buffer *scratch = sq__scratch(tape, (size_t)half * sizeof(double) + (size_t)(2 * T * half + 1) * sizeof(float));
+    if (!scratch) return;
+    double *frequency = (double *)(void *)sq__floats(scratch);
+    float *cosine = (float *)(frequency + half);
+    tables all = { cosine, cosine + T * half, frequency, half };
+    turn c = { x, cosine, all.sine, y, T, sq__last(node->inputs[0]), a->heads, a->D, sign, beta };
+    for (int64_t i = 0; i < half; i++) frequency[i] = pow(10000, -2.0 * (double)i / (double)a->D);
+    sq__for_range(T, SQ_ROWS, fill_rows, &all);
     sq__for_range(sq__rows(node->inputs[0]), SQ_ROWS, turn_rows, &c);
-    sq__pool_release(tape->pool, tables);
+    sq__pool_release(tape->pool, scratch);
 }
 
 static void rotary_forward(sq_tape *tape, sq_node *node)

@@ -84,6 +84,8 @@ static sq_status check_sizes(const sq_attention_desc *desc, sq_error *error)
         return sq__fail(error, SQ_INVALID, "attention: N is %lld; expected at most max_length = %lld", (long long)desc->N, (long long)desc->max_length);
     if (desc->bias == SQ_BIAS_RELATIVE && __builtin_mul_overflow(desc->B * desc->H, (int64_t)(2 << 24), &floats))
         return sq__fail(error, SQ_INVALID, "attention: B x H x distances of the bias overflows");
+    if ((int)desc->bias < SQ_BIAS_NONE || (int)desc->bias > SQ_BIAS_RELATIVE)
+        return sq__fail(error, SQ_INVALID, "attention: bias is %d; expected a sq_bias_kind", (int)desc->bias);
     if (desc->bias_distance < 0 || desc->bias_distance > 1 << 24 || desc->layer < 0)
         return sq__fail(error, SQ_INVALID, "attention: bias_distance must be 0 to 16777216 and layer not negative");
     if (!isfinite(desc->scale) || desc->threads < 0) return sq__fail(error, SQ_INVALID, "attention: scale must be finite and threads not negative");

@@ -195,6 +195,12 @@ static void test_bad_sizes(void **state)
         desc = usual(info.name);
         desc.max_length = 4;
         assert_int_equal(create(&desc, &error), SQ_INVALID);
+        for (int bias = -1; bias <= SQ_BIAS_RELATIVE + 1; bias += SQ_BIAS_RELATIVE + 2) {
+            desc = usual(info.name);
+            desc.bias = (sq_bias_kind)bias;
+            assert_int_equal(create(&desc, &error), SQ_INVALID);
+            assert_contains(error.message, "bias is");
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 /* Streaming of the causal sliding window: the state is a ring of the keys and values that later queries can still see.
  *   state: rows seen of each batch entry (int64) [B], whether each row of the ring may be seen [B, ring], keys [B, Hk, ring, D],
  *   values [B, Hk, ring, M]; row p of an entry is row p mod ring
- * The ring holds 64 rows more than a window reaches back, so that 64 new rows are taken in before they are answered. */
+ * The ring holds 64 rows more than a window reaches back, so that 64 new rows are taken in before they are answered. A window that reaches
+ * back more than 1,048,576 rows is not streamed: it stands for all earlier keys, and no state of a size worth naming holds these. */
 #include <string.h>
 
 #include "attention/engine/window.h"
@@ -9,7 +10,7 @@
 #include "base/integers.h"
 #include "base/parallel.h"
 
-enum { PIECE = SQ_SPARSE_QUERIES };
+enum { PIECE = SQ_SPARSE_QUERIES, LONGEST = 1 << 20 };
 
 typedef struct ring { int64_t rows; uint8_t *keep; float *k, *v; int64_t *seen; } ring;
 
@@ -41,7 +42,7 @@ size_t sq__window_state_bytes(const void *config, const sq_problem *p)
 {
     ring r;
     const sq_window_config *c = config;
-    return !p->causal || c->self_score != 0 || p->mask || p->bias != SQ_BIAS_NONE ? 0 : cut(&r, c, p, NULL);
+    return !p->causal || c->self_score != 0 || p->mask || p->bias != SQ_BIAS_NONE || reach(c, p) > LONGEST ? 0 : cut(&r, c, p, NULL);
 }
 
 void sq__window_state_reset(const void *config, const sq_problem *p, void *state)

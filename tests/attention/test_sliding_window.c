@@ -114,6 +114,7 @@ static void test_what_streams(void **state)
 {
     static const struct { const char *options; bool causal, streams; } cases[] = {
         { "window=5", true, true }, { "window=5", false, false }, { "window=5 block=4", true, true }, { "self_score=-1", true, false },
+        { "window=1000000", true, true }, { "window=1048577", true, false }, { "window=1073741824 dilation=1,1048576", true, false },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -8,7 +8,7 @@
 
 typedef enum sq_field_type { SQ_FIELD_INT, SQ_FIELD_FLOAT, SQ_FIELD_BOOL, SQ_FIELD_CHOICE, SQ_FIELD_TEXT } sq_field_type;
 
-#define SQ_TEXT_FIELD_SIZE 256   /* a TEXT field is a char[SQ_TEXT_FIELD_SIZE] in the struct */
+#define SQ_TEXT_FIELD_SIZE 1024  /* a TEXT field is a char[SQ_TEXT_FIELD_SIZE] in the struct */
 
 /* INT is int64_t, FLOAT is double, BOOL is bool, CHOICE is int (index into choices). */
 typedef struct sq_field {

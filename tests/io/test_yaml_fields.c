@@ -67,8 +67,8 @@ static void places(void **state)
         assert_int_equal(read_text(cases[i].text, &config, &error), cases[i].status);
         assert_contains(error.message, cases[i].message);
     }
-    char long_list[600] = "names: [";
-    for (int i = 0; i < 60; i++) strcat(long_list, "longword,");
+    char long_list[2 * SQ_TEXT_FIELD_SIZE] = "names: [";
+    for (int i = 0; i < SQ_TEXT_FIELD_SIZE / 8; i++) strcat(long_list, "longword,");
     strcat(long_list, "x]");
     settings config;
     sq_error error;

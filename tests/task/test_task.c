@@ -66,6 +66,21 @@ static void settings(void **state)
     sq_task_destroy(&task);
 }
 
+/* Every mechanism by its name. */
+static void long_lists(void **state)
+{
+    sq_mechanism_info info;
+    sq_task *task = load(task_text);
+    sq_error error;
+    char all[4096] = "";
+    (void)state;
+    for (int m = 0; sq_mechanism_get(m, &info) == SQ_OK; m++) snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", m ? "," : "", info.name);
+    assert_true(strlen(all) > 255);
+    assert_ok(sq_task_set(task, "compare.mechanisms", all, &error), &error);
+    assert_string_equal(sq_task_get(task, "compare.mechanisms"), all);
+    sq_task_destroy(&task);
+}
+
 static void refused_files(void **state)
 {
     (void)state;
@@ -204,7 +219,7 @@ static void allocation_failures(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_root, remove_root)
-    const struct CMUnitTest tests[] = { TEST(values), TEST(settings), TEST(refused_files), TEST(complete_yaml), TEST(jobs), TEST(options_for_help),
+    const struct CMUnitTest tests[] = { TEST(values), TEST(settings), TEST(long_lists), TEST(refused_files), TEST(complete_yaml), TEST(jobs), TEST(options_for_help),
                                         TEST(lists), TEST(allocation_failures) };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,11 @@ static void print_matrix(void)
         for (int i = 0; i < ABILITY_COUNT; i++) printf(" %s |", ability_word(info.can, abilities[i].bit, ""));
         printf(" f32 |\n");
     }
-    printf("\nonly: a recurrence over earlier tokens, which has no plans but causal ones.\n");
+    printf("\nonly: a recurrence over earlier tokens, which has no plans but causal ones.\n\n"
+           "No causal: what a row receives is made of the whole sequence (projections over it, landmarks, latents, clusters, the choice of exact\n"
+           "rows), and hiding later keys does not undo that. `pseudo_causal` of improved-clustered and probsparse is what their published code calls\n"
+           "causal: a row weighs earlier keys alone, but its cluster, its top keys, or whether it is exact, were chosen with later tokens in view.\n"
+           "Later tokens leak through that choice, so a causal plan is refused with it, too.\n");
     printf("\n| ability | what it means |\n|---|---|\n");
     for (int i = 0; i < ABILITY_COUNT; i++) printf("| %s | %s |\n", abilities[i].name, abilities[i].help);
 }

@@ -90,11 +90,7 @@ static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pat
     return sq__grid_pattern(parts_of, at, memory, pattern);
 }
 
-static void sizes(const void *config, const sq_problem *p, sq_sizes *out) { sq__pattern_sizes(make, config, p, out); }
-static double flops(const void *config, const sq_problem *p, sq_pass pass) { return sq__pattern_flops(make, config, p, pass); }
-
-static void forward(const sq_run *run) { sq__pattern_forward_heads(make, run); }
-static void backward(const sq_run *run) { sq__pattern_backward_heads(make, run); }
+SQ_PATTERN_ALONE(make)
 
 const sq_attention_kind sq__attention_space_time = {
     .name = "space-time", .title = "attention over frames, rows and columns", .paper = "arXiv:2101.08833", .cost = "O(n^(4/3)) time (strided O(n^1.5)), O(n) memory",

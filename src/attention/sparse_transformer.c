@@ -68,12 +68,7 @@ static size_t make(const sq_pattern_at *at, void *memory, sq_sparse_pattern *pat
 
 /* ---- running ---- */
 
-static void sizes(const void *options, const sq_problem *p, sq_sizes *out) { sq__pattern_sizes(make, options, p, out); }
-
-static double flops(const void *options, const sq_problem *p, sq_pass pass) { return sq__pattern_flops(make, options, p, pass); }
-
-static void forward(const sq_run *run) { sq__pattern_forward_heads(make, run); }
-static void backward(const sq_run *run) { sq__pattern_backward_heads(make, run); }
+SQ_PATTERN_ALONE(make)
 
 const sq_attention_kind sq__attention_sparse_transformer = {
     .name = "sparse-transformer", .title = "strided and fixed factorised patterns", .paper = "arXiv:1904.10509", .cost = "O(n sqrt(n)) time, O(n) memory",

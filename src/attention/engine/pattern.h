@@ -39,4 +39,11 @@ void sq__pattern_backward(const sq_pattern_head *ready, const sq_run *run, const
 void sq__pattern_forward_heads(sq_pattern_fn make, const sq_run *run);
 void sq__pattern_backward_heads(sq_pattern_fn make, const sq_run *run);
 
+/* sizes, flops, forward and backward of a mechanism whose heads need nothing but the pattern that `make` makes. */
+#define SQ_PATTERN_ALONE(make)                                                                                                             \
+    static void sizes(const void *config, const sq_problem *p, sq_sizes *out) { sq__pattern_sizes(make, config, p, out); }                  \
+    static double flops(const void *config, const sq_problem *p, sq_pass pass) { return sq__pattern_flops(make, config, p, pass); }         \
+    static void forward(const sq_run *run) { sq__pattern_forward_heads(make, run); }                                                       \
+    static void backward(const sq_run *run) { sq__pattern_backward_heads(make, run); }
+
 #endif

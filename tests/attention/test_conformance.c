@@ -47,32 +47,43 @@ static void complain(tally *worst, const char *format, ...)
     if (++worst->failed <= 5) print_error("%s\n", line);
 }
 
-static void check_values(trial *t, const reference_variant *variant, tally *worst)
+/* What the reference says of a trial, and how much of it may be off: found once, for the pass over everything and for the pieces of a stream. */
+typedef struct expectation { double *out, auxiliary, scale, bound, auxiliary_bound; } expectation;
+
+static expectation expect(trial *t, const reference_variant *variant)
 {
     const int64_t count = t->out.count;
-    double *expected = calloc((size_t)count, sizeof *expected), *shaken = calloc((size_t)count, sizeof *shaken), auxiliary, shaken_auxiliary, error = 0;
-    float *out = trial_packed(t, &t->out);
-    trial_reference(t, 0, expected, &auxiliary);
+    expectation e = { .out = calloc((size_t)count, sizeof(double)) };
+    double *shaken = calloc((size_t)count, sizeof *shaken), shaken_auxiliary;
+    trial_reference(t, 0, e.out, &e.auxiliary);
     trial_reference(t, 0x1p-24, shaken, &shaken_auxiliary);
-    for (int64_t i = 0; i < count; i++) shaken[i] -= expected[i];
-    const double scale = largest(expected, count), bound = (variant->error != 0 ? variant->error : usual_error) * scale + noise_factor * largest(shaken, count);
-    for (int64_t i = 0; i < count; i++) {
-        const double off = fabs(out[i] - expected[i]);
-        if (!(off <= bound)) {
-            complain(worst, "%s: out[%d] is %.9g; expected %.9g within %.2g", describe(t), (int)i, (double)out[i], expected[i], bound);
+    for (int64_t i = 0; i < count; i++) shaken[i] -= e.out[i];
+    e.scale = largest(e.out, count);
+    e.bound = (variant->error != 0 ? variant->error : usual_error) * e.scale + noise_factor * largest(shaken, count);
+    e.auxiliary_bound = noise_factor * fabs(shaken_auxiliary - e.auxiliary) + 1e-5 * fabs(e.auxiliary) + 1e-7;
+    free(shaken);
+    return e;
+}
+
+static void check_values(trial *t, const expectation *e, tally *worst)
+{
+    double error = 0;
+    float *out = trial_packed(t, &t->out);
+    for (int64_t i = 0; i < t->out.count; i++) {
+        const double off = fabs(out[i] - e->out[i]);
+        if (!(off <= e->bound)) {
+            complain(worst, "%s: out[%d] is %.9g; expected %.9g within %.2g", describe(t), (int)i, (double)out[i], e->out[i], e->bound);
             break;
         }
         error = fmax(error, off);
     }
-    if (!(fabs(t->auxiliary - auxiliary) <= noise_factor * fabs(shaken_auxiliary - auxiliary) + 1e-5 * fabs(auxiliary) + 1e-7))
-        complain(worst, "%s: auxiliary is %.9g; expected %.9g", describe(t), (double)t->auxiliary, auxiliary);
-    if (scale > 0) {
-        worst->out = fmax(worst->out, error / bound);
-        worst->relative_out = fmax(worst->relative_out, error / scale);
+    if (!(fabs(t->auxiliary - e->auxiliary) <= e->auxiliary_bound))
+        complain(worst, "%s: auxiliary is %.9g; expected %.9g", describe(t), (double)t->auxiliary, e->auxiliary);
+    if (e->scale > 0) {
+        worst->out = fmax(worst->out, error / e->bound);
+        worst->relative_out = fmax(worst->relative_out, error / e->scale);
     }
     free(out);
-    free(expected);
-    free(shaken);
 }
 
 /* A row beyond the query length, or of an entry without a visible key, is 0 to the bit, and so is its gradient. */
@@ -151,13 +162,13 @@ static void check_gradients(trial *t, const reference_variant *variant, tally *w
 }
 
 /* In pieces, token by token and of any size: the same rows as the causal forward. Padded and masked trials are not cut. */
-static void check_stream(trial *t, const reference_variant *variant, tally *worst)
+static void check_stream(trial *t, const expectation *e, tally *worst)
 {
     const trial_shape *s = &t->shape;
     if (s->T != s->N || s->lengths || s->key_mask || s->pair_mask || s->global_tokens) return;
     for (int64_t largest = 1; largest < 2 * s->N; largest = s->N <= 65 && largest == 1 ? 7 : 3 * largest + 80) {
         if (!trial_stream(t, largest)) complain(worst, "%s: streaming in pieces of up to %d rows: %s", describe(t), (int)largest, "state or memory is wrong");
-        else check_values(t, variant, worst);
+        else check_values(t, e, worst);
     }
 }
 
@@ -174,14 +185,16 @@ static void try_shape(const char *mechanism, const reference_variant *variant, t
     }
     if (status != SQ_OK) fail_msg("%s: %s", mechanism, t.error.message);
     trial_forward(&t);
-    check_values(&t, variant, worst);
+    expectation e = expect(&t, variant);
+    check_values(&t, &e, worst);
     check_empty_rows(&t, &t.out, worst);
     trial_backward(&t);
     check_empty_rows(&t, &t.dq, worst);
     check_gradients(&t, variant, worst);
     if (!trial_guards_hold(&t)) complain(worst, "%s: wrote outside its workspace or saved memory", describe(&t));
-    if (shape.causal && sq_attention_state_bytes(t.plan)) check_stream(&t, variant, worst);
+    if (shape.causal && sq_attention_state_bytes(t.plan)) check_stream(&t, &e, worst);
     worst->trials++;
+    free(e.out);
     trial_close(&t);
 }
 

@@ -29,44 +29,7 @@ static sq_gated_rule rule(const void *config, const sq_problem *p)
 
 static const sq_gated_mechanism mechanism = { .rule = rule, .gate = -1, .strength = 0, .rate = -1, .bias = -1, .skip = -1 };
 
-/* ---- sizes, forward, backward, step ---- */
-
-static void sizes(const void *config, const sq_problem *p, sq_sizes *out)
-{
-    sq__gated_heads_sizes(&mechanism, config, p, out);
-}
-
-static double flops(const void *config, const sq_problem *p, sq_pass pass)
-{
-    return sq__gated_heads_flops(&mechanism, config, p, pass);
-}
-
-static void forward(const sq_run *run)
-{
-    sq__gated_heads_forward(&mechanism, run);
-}
-
-static void backward(const sq_run *run)
-{
-    sq__gated_heads_backward(&mechanism, run);
-}
-
-static size_t state_bytes(const void *config, const sq_problem *p)
-{
-    (void)config;
-    return sq__gated_heads_state_bytes(p);
-}
-
-static void state_reset(const void *config, const sq_problem *p, void *state)
-{
-    (void)config;
-    sq__gated_heads_state_reset(p, state);
-}
-
-static void step(const sq_run *run, void *state)
-{
-    sq__gated_heads_step(&mechanism, run, state);
-}
+SQ_GATED_ENTRIES(mechanism)
 
 const sq_attention_kind sq__attention_delta_rule = {
     .name = "delta-rule", .title = "linear attention by the delta rule: a key replaces what it reads", .paper = "arXiv:2406.06484", .cost = "O(n D M) time, O(D M) state",

@@ -21,50 +21,13 @@ static void fixed(const sq_problem *p, float *log_decay)
 
 static const sq_gated_mechanism mechanism = { .rule = rule, .gate = -1, .strength = -1, .rate = -1, .bias = -1, .skip = -1, .fixed = fixed };
 
-/* ---- sizes, forward, backward, step ---- */
-
-static void sizes(const void *config, const sq_problem *p, sq_sizes *out)
-{
-    sq__gated_heads_sizes(&mechanism, config, p, out);
-}
-
 static sq_status prepare(const void *config, const sq_problem *p, void *constants, sq_error *error)
 {
     (void)config, (void)error;
     return sq__gated_heads_prepare(&mechanism, p, constants);
 }
 
-static double flops(const void *config, const sq_problem *p, sq_pass pass)
-{
-    return sq__gated_heads_flops(&mechanism, config, p, pass);
-}
-
-static void forward(const sq_run *run)
-{
-    sq__gated_heads_forward(&mechanism, run);
-}
-
-static void backward(const sq_run *run)
-{
-    sq__gated_heads_backward(&mechanism, run);
-}
-
-static size_t state_bytes(const void *config, const sq_problem *p)
-{
-    (void)config;
-    return sq__gated_heads_state_bytes(p);
-}
-
-static void state_reset(const void *config, const sq_problem *p, void *state)
-{
-    (void)config;
-    sq__gated_heads_state_reset(p, state);
-}
-
-static void step(const sq_run *run, void *state)
-{
-    sq__gated_heads_step(&mechanism, run, state);
-}
+SQ_GATED_ENTRIES(mechanism)
 
 const sq_attention_kind sq__attention_retention = {
     .name = "retention", .title = "retention: linear attention that forgets at a fixed rate", .paper = "arXiv:2307.08621", .cost = "O(n D M) time, O(D M) state",

@@ -43,44 +43,7 @@ static sq_gated_rule rule(const void *config, const sq_problem *p)
 
 static const sq_gated_mechanism mechanism = { .rule = rule, .gate = 0, .strength = -1, .rate = 0, .bias = 1, .skip = 2 };
 
-/* ---- sizes, forward, backward, step ---- */
-
-static void sizes(const void *config, const sq_problem *p, sq_sizes *out)
-{
-    sq__gated_heads_sizes(&mechanism, config, p, out);
-}
-
-static double flops(const void *config, const sq_problem *p, sq_pass pass)
-{
-    return sq__gated_heads_flops(&mechanism, config, p, pass);
-}
-
-static void forward(const sq_run *run)
-{
-    sq__gated_heads_forward(&mechanism, run);
-}
-
-static void backward(const sq_run *run)
-{
-    sq__gated_heads_backward(&mechanism, run);
-}
-
-static size_t state_bytes(const void *config, const sq_problem *p)
-{
-    (void)config;
-    return sq__gated_heads_state_bytes(p);
-}
-
-static void state_reset(const void *config, const sq_problem *p, void *state)
-{
-    (void)config;
-    sq__gated_heads_state_reset(p, state);
-}
-
-static void step(const sq_run *run, void *state)
-{
-    sq__gated_heads_step(&mechanism, run, state);
-}
+SQ_GATED_ENTRIES(mechanism)
 
 const sq_attention_kind sq__attention_ssd = {
     .name = "ssd", .title = "state space duality: a state-space model as attention", .paper = "arXiv:2405.21060", .cost = "O(n D M) time, O(D M) state",

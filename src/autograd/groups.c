@@ -65,3 +65,10 @@ void sq__run_rows(sq_tape *tape, const sq_row_work *work)
     sq__pool_release(tape->pool, scratch);
     sq__pool_release(tape->pool, partials);
 }
+
+void sq__add_product(float *d, int64_t m, int64_t n, int64_t rows, const float *y, int64_t ldy, const float *x, int64_t ldx)
+{
+    enum { PIECE = 512 };              /* rows that stay in the cache while d is passed over */
+    for (int64_t at = 0; at < rows; at += PIECE)
+        sq__gemm_parallel(sq__threads(), true, false, m, n, sq__least(PIECE, rows - at), 1, y + at * ldy, ldy, x + at * ldx, ldx, 1, d, n);
+}

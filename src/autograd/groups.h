@@ -22,4 +22,7 @@ typedef struct sq_row_work {
 
 void sq__run_rows(sq_tape *tape, const sq_row_work *work);   /* failure is kept in the tape */
 
+/* d[m,n] += y' x over all rows, without partial sums: for weights so large that sums of a few rows cost more to add than to make. */
+void sq__add_product(float *d, int64_t m, int64_t n, int64_t rows, const float *y, int64_t ldy, const float *x, int64_t ldx);
+
 #endif

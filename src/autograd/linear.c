@@ -4,11 +4,13 @@
 #include "autograd/ops.h"
 
 enum { X, WEIGHT, BIAS, RESIDUAL, INPUTS };
+enum { LARGE = 1 << 16 };              /* numbers of a weight that leaves the near caches */
 
 typedef struct linear {
     int64_t rows, in, out;
     float p, factor;                   /* dropout; 1 / (1 - p) */
-    const float *x, *weight, *packed, *bias, *residual, *dy;   /* packed [in, out]: the weight transposed, or NULL */
+    const float *x, *weight, *bias, *residual, *dy;
+    sq_packed packed;                  /* the weight for x W', or for dy W */
     const uint8_t *keep;
     float *y, *dx, beta;
 } linear;
@@ -34,8 +36,7 @@ static void forward_block(void *context, int64_t from, int64_t to, float *const 
     const linear *c = context;
     const sq_kernels *kernels = sq__kernels();
     float *y = c->y + from * c->out;
-    sq__gemm(false, !c->packed, to - from, c->out, c->in, 1, c->x + from * c->in, c->in, c->packed ? c->packed : c->weight,
-             c->packed ? c->out : c->in, 0, y, c->out);
+    sq__gemm_packed(to - from, &c->packed, c->x + from * c->in, c->in, false, y, c->out);
     for (int64_t row = from; row < to; row++, y += c->out) {
         if (c->bias) kernels->axpy(y, 1.0f, c->bias, c->out);
         if (c->keep) sq__masked(y, y, c->keep + row * c->out, c->factor, c->out);
@@ -58,20 +59,27 @@ static linear linear_of(const sq_node *node)
     return c;
 }
 
+/* The weight for x W', or (back) for dy W. Many rows: packed once into *room, since every block of them would do it again. */
+static bool pack_weight(sq_tape *tape, linear *c, bool back, sq_buffer **room)
+{
+    const int64_t k = back ? c->out : c->in, n = back ? c->in : c->out;
+    *room = NULL;
+    c->packed = (sq_packed){ !back, k, n, c->in, c->weight, NULL };
+    if (c->rows < SQ_ROWS) return true;
+    *room = sq__scratch(tape, (size_t)(k * n) * sizeof(float));
+    if (*room) c->packed = sq__pack(sq__floats(*room), !back, k, n, c->weight, c->in);
+    return *room != NULL;
+}
+
 static void linear_forward(sq_tape *tape, sq_node *node)
 {
     if (*(const float *)node->attributes > 0 && !sq__draw_keep(tape, node, 0, node->outputs[0]->count, *(const float *)node->attributes)) return;
     linear c = linear_of(node);
-    sq_buffer *packed = NULL;
+    sq_buffer *packed;
     c.y = node->outputs[0]->value;
     c.bias = node->inputs[BIAS] ? node->inputs[BIAS]->value : NULL;
     c.residual = node->inputs[RESIDUAL] ? node->inputs[RESIDUAL]->value : NULL;
-    if (c.rows >= SQ_ROWS) {   /* every block would pack the weight again */
-        packed = sq__scratch(tape, (size_t)(c.in * c.out) * sizeof(float));
-        if (!packed) return;
-        sq__kernels()->transpose(sq__floats(packed), c.out, c.weight, c.in, c.out, c.in);
-        c.packed = sq__floats(packed);
-    }
+    if (!pack_weight(tape, &c, false, &packed)) return;
     sq__run_rows(tape, &(sq_row_work){ .rows = c.rows, .run = forward_block, .context = &c });
     sq__pool_release(tape->pool, packed);
 }
@@ -89,7 +97,7 @@ static void backward_block(void *context, int64_t from, int64_t to, float *const
     if (sums[0]) sq__gemm(true, false, c->out, c->in, rows, 1, dy, c->out, x, c->in, 1, sums[0], c->in);
     if (sums[1])
         for (int64_t i = 0; i < rows; i++) sq__kernels()->axpy(sums[1], 1.0f, dy + i * c->out, c->out);
-    if (c->dx) sq__gemm(false, false, rows, c->in, c->out, 1, dy, c->out, c->weight, c->in, c->beta, c->dx + from * c->in, c->in);
+    if (c->dx) sq__gemm_packed(rows, &c->packed, dy, c->out, c->beta != 0, c->dx + from * c->in, c->in);
 }
 
 static void linear_vjp(sq_tape *tape, sq_node *node)
@@ -98,12 +106,17 @@ static void linear_vjp(sq_tape *tape, sq_node *node)
     c.dy = node->outputs[0]->gradient;
     c.dx = sq__gradient(tape, node->inputs[X], &c.beta);
     sq_row_work work = { .rows = c.rows, .scratch = c.keep ? SQ_ROWS * c.out : 0, .run = backward_block, .context = &c };
-    work.sums[0] = sq__gradient_added(tape, node->inputs[WEIGHT]);
+    float *dweight = sq__gradient_added(tape, node->inputs[WEIGHT]);
+    const bool apart = dweight && !c.keep && c.in * c.out >= LARGE && c.rows > SQ_ROWS;
+    work.sums[0] = apart ? NULL : dweight;
     work.sums[1] = sq__gradient_added(tape, node->inputs[BIAS]);
     work.lengths[0] = c.out * c.in;
     work.lengths[1] = c.out;
-    if (tape->status != SQ_OK) return;
+    sq_buffer *packed = NULL;
+    if (tape->status != SQ_OK || (c.dx && !pack_weight(tape, &c, true, &packed))) return;
     sq__run_rows(tape, &work);
+    sq__pool_release(tape->pool, packed);
+    if (apart) sq__add_product(dweight, c.out, c.in, c.rows, c.dy, c.out, c.x, c.in);
     if (node->inputs[RESIDUAL]) sq__gradient_pass(tape, node, node->inputs[RESIDUAL]);
 }
 

@@ -2,14 +2,6 @@
 
 #include "autograd/groups.h"
 
-/* d[m,n] += y' x over rows, in pieces of rows that stay in the cache */
-static void add_product(int64_t m, int64_t n, int64_t rows, const float *y, int64_t ldy, const float *x, int64_t ldx, float *d)
-{
-    enum { PIECE = 512 };
-    for (int64_t at = 0; d && at < rows; at += PIECE)
-        sq__gemm_parallel(sq__threads(), true, false, m, n, sq__least(PIECE, rows - at), 1, y + at * ldy, ldy, x + at * ldx, ldx, 1, d, n);
-}
-
 static sq_packed packed(float *room, bool trans, int64_t k, int64_t n, const float *b, int64_t ldb)
 {
     return room ? sq__pack(room, trans, k, n, b, ldb) : (sq_packed){ trans, k, n, ldb, b, NULL };
@@ -42,7 +34,7 @@ static void dense_gradient(sq_tape *tape, const sq_map_use *use, int64_t rows, c
                            const float *middle, const float *dmiddle, float *dweight, float *dleft)
 {
     (void)tape, (void)middle, (void)dmiddle, (void)dleft;
-    add_product(use->out, use->in, rows, dy, ldy, x, ldx, dweight);
+    if (dweight) sq__add_product(dweight, use->out, use->in, rows, dy, ldy, x, ldx);
 }
 
 const sq_map_part sq__map_dense = { dense_room, NULL, dense_pack, dense_forward, dense_backward, dense_gradient, false };
@@ -79,8 +71,8 @@ static void low_rank_gradient(sq_tape *tape, const sq_map_use *use, int64_t rows
                               const float *middle, const float *dmiddle, float *dweight, float *dleft)
 {
     (void)tape;
-    add_product(use->out, use->middle, rows, dy, ldy, middle, use->middle, dweight);
-    add_product(use->middle, use->in, rows, dmiddle, use->middle, x, ldx, dleft);
+    if (dweight) sq__add_product(dweight, use->out, use->middle, rows, dy, ldy, middle, use->middle);
+    if (dleft) sq__add_product(dleft, use->middle, use->in, rows, dmiddle, use->middle, x, ldx);
 }
 
 const sq_map_part sq__map_low_rank = { low_rank_room, NULL, low_rank_pack, low_rank_forward, low_rank_backward, low_rank_gradient, false };

@@ -10,7 +10,7 @@ enum { PAD = 5 };   /* floats behind each row that must stay as they are */
 static const int64_t shapes[][3] = {
     { 1, 1, 1 }, { 1, 17, 3 }, { 2, 3, 63 }, { 3, 2, 129 }, { 4, 65, 128 }, { 5, 1, 300 }, { 15, 16, 17 }, { 63, 65, 31 }, { 64, 64, 64 },
     { 65, 63, 127 }, { 127, 129, 130 }, { 128, 64, 16 }, { 130, 300, 70 }, { 16, 257, 145 }, { 300, 33, 257 }, { 1000, 20, 48 }, { 2100, 70, 33 },
-    { 70, 48, 1000 },
+    { 70, 48, 1000 },   { 200, 290, 600 },
 };
 
 static float *draw(int64_t count, const char *name)
@@ -130,6 +130,33 @@ static void blocks_agree_with_products(void **state)
             }
 }
 
+/* Packed once or read where it lies, few rows or many, long sums, over C or onto it. */
+static void packed_products_agree_with_double(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = { { 1, 1, 1 }, { 3, 33, 129 }, { 16, 64, 256 }, { 70, 31, 5 }, { 65, 40, 513 }, { 5, 100, 1300 } };
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int variant = 0; variant < 8; variant++) {
+            const int64_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
+            const bool tb = variant & 1, accumulate = variant & 2;
+            float *a = draw(m * (k + PAD), "a"), *b = draw((k + PAD) * (n + PAD), "b"), *before = draw(m * (n + PAD), "c"), *room = draw(k * n, "room");
+            float *c = sq__alloc(sizeof *c * (size_t)(m * (n + PAD)));
+            const product p = { false, tb, m, n, k, k + PAD, (tb ? k : n) + PAD, n + PAD, 1, accumulate ? 1 : 0, a, b, before };
+            sq_packed packed = sq__pack(room, tb, k, n, b, p.ldb);
+            if (variant & 4) packed.panels = NULL;
+            memcpy(c, before, sizeof *c * (size_t)(m * (n + PAD)));
+            for (int64_t i = 0; !accumulate && i < m; i++)
+                for (int64_t j = 0; j < n; j++) c[i * p.ldc + j] = NAN;
+            sq__gemm_packed(m, &packed, a, p.lda, accumulate, c, p.ldc);
+            check(&p, c);
+            sq__free(a);
+            sq__free(b);
+            sq__free(before);
+            sq__free(room);
+            sq__free(c);
+        }
+}
+
 static void peak_is_plausible(void **state)
 {
     (void)state;
@@ -143,7 +170,7 @@ static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_agree_with_double), cmocka_unit_test(nothing_to_sum), cmocka_unit_test(blocks_agree_with_products),
-        cmocka_unit_test(peak_is_plausible),
+        cmocka_unit_test(packed_products_agree_with_double),         cmocka_unit_test(peak_is_plausible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

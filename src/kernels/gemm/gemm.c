@@ -64,7 +64,7 @@ void sq__gemm_parallel(int threads, bool trans_a, bool trans_b, int64_t m, int64
 {
     /* Blocks depend on the shape alone. Tall products are cut by rows, so that each block reads B once; small ones (weight
      * gradients) into smaller blocks, so that there are enough of them. */
-    const int64_t block_m = m >= 2048 ? 512 : 64, block_n = m >= 2048 ? n : 256;
+    const int64_t block_m = m >= 2048 ? 512 : trans_a && m >= 512 ? 128 : 64, block_n = m >= 2048 ? n : 256;
     product p = { trans_a, trans_b, m, n, k, lda, ldb, ldc, block_m, block_n, 0, alpha, beta, a, b, c };
     if (m <= 0 || n <= 0) return;
     p.columns = (n + block_n - 1) / block_n;

@@ -93,6 +93,10 @@ void sq__gemm_blocks(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k
         return;
     }
     if (beta != 0 && beta != 1) scale_output(m, n, beta, c, ldc);
+    if (trans_a && !must_pack && sq__gemm_columns_pays(m, n, k)) {
+        sq__gemm_columns(m, n, k, a, lda, b, ldb, beta != 0, c, ldc);
+        return;
+    }
     for (int64_t p = 0, kb; p < k; p += kb) {
         const product g = { trans_a, m, lda, ldc, trans_a ? a + p * lda : a + p, c };
         const bool accumulate = p > 0 || beta != 0;

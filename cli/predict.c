@@ -1,6 +1,10 @@
 /* subquad predict: a trained model over a table, or over events as they come. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "flags.h"
@@ -45,7 +49,6 @@ static sq_status print_row(void *user, const char *id, int64_t event, const floa
 {
     printing *to = user;
     print_heading(to);
-    to->events++;
     put_csv(id);
     printf(",%lld", (long long)event);
     if (sq_predictor_target(to->predictor) == SQ_TARGET_EVENT_CLASS) {
@@ -59,40 +62,50 @@ static sq_status print_row(void *user, const char *id, int64_t event, const floa
         for (int c = 0; c < class_count; c++) printf(",%.9g", (double)probabilities[c]);
     }
     putchar('\n');
-    return fflush(stdout) == 0 ? SQ_OK : SQ_IO;   /* whoever reads the events' predictions wants them at once */
+    if (fflush(stdout) != 0) return SQ_IO;   /* whoever reads the events' predictions wants them at once */
+    to->events++;
+    return SQ_OK;
 }
 
-static bool is_there(const char *path)
+/* Before the first event, not after the last: where states cannot be left, they would be lost. */
+static int check_folder(const char *state)
 {
-    FILE *file = fopen(path, "rb");
-    if (file) fclose(file);
-    return file;
+    char folder[4096];
+    const char *slash = strrchr(state, '/');
+    if (!slash) strcpy(folder, ".");
+    else snprintf(folder, sizeof folder, "%.*s", (int)(slash > state ? slash - state : 1), state);
+    return access(folder, W_OK | X_OK) == 0 ? -1 : usage_error("predict", "--state %s: cannot be written: %s", state, strerror(errno));
 }
 
 static void report_stream(const printing *to, int64_t skipped, const char *state)
 {
-    fprintf(stderr, "%lld events of %lld clients, %zu bytes of state each", (long long)to->events, (long long)sq_predictor_clients(to->predictor),
-            sq_predictor_state_bytes(to->predictor));
-    if (skipped) fprintf(stderr, "; %lld broken rows skipped", (long long)skipped);
+    const int64_t clients = sq_predictor_clients(to->predictor);
+    fprintf(stderr, "%lld event%s of %lld client%s, %zu bytes of state each", (long long)to->events, to->events == 1 ? "" : "s", (long long)clients,
+            clients == 1 ? "" : "s", sq_predictor_state_bytes(to->predictor));
+    if (skipped) fprintf(stderr, "; %lld broken row%s skipped", (long long)skipped, skipped == 1 ? "" : "s");
     if (state) fprintf(stderr, "; %s holds the state: the same command goes on from there", state);
     fputc('\n', stderr);
 }
 
-/* What has been given out is in the state, whatever ended the run. */
+/* What has been given out is in the state, whatever ended the run: a reader that goes away, too. */
 static int predict_stream(const char *run, const char *table, const char *state, int threads)
 {
     printing to = { NULL, 0, false };
     sq_predictor *predictor;
     sq_error error;
     int64_t skipped = 0;
-    int status = 0;
+    int status = state ? check_folder(state) : -1;
+    if (status >= 0) return status;
+    status = 0;
+    signal(SIGPIPE, SIG_IGN);
     if (sq_predictor_open(&predictor, run, threads, &error) != SQ_OK) return report_error(&error);
     to.predictor = predictor;
-    if (state && is_there(state) && sq_predictor_load(predictor, state, &error) != SQ_OK) {
+    if (state && access(state, F_OK) == 0 && sq_predictor_load(predictor, state, &error) != SQ_OK) {
         status = report_error(&error);
     } else {
-        if (sq_predictor_run(predictor, table, print_row, &to, stop_on_signal(), &skipped, &error) != SQ_OK) status = report_error(&error);
-        else print_heading(&to);
+        const sq_status done = sq_predictor_run(predictor, table, print_row, &to, stop_on_signal(), &skipped, &error);
+        if (done == SQ_OK) print_heading(&to);
+        else status = ferror(stdout) ? sq_status_exit_code(done) : report_error(&error);   /* main says it of the output */
         if (state && (status == 0 || to.events > 0) && sq_predictor_save(predictor, state, &error) != SQ_OK) {
             status = report_error(&error);
             state = NULL;

@@ -143,7 +143,8 @@ SQ_API size_t sq_predictor_state_bytes(const sq_predictor *predictor);   /* of o
 SQ_API sq_status sq_predictor_load(sq_predictor *predictor, const char *path, sq_error *error);
 SQ_API sq_status sq_predictor_save(const sq_predictor *predictor, const char *path, sq_error *error);   /* whole or not at all */
 /* Every event of a table (NULL: standard input), in its order: event counts the client's from 1. On an error or interruption the states
- * stand after the last event that was given out. skipped (may be NULL): broken rows, where the task says to skip them. */
+ * stand after the last row that was given out. A time before the client's previous one makes a row broken. skipped (may be NULL): broken
+ * rows, where the task says to skip them. */
 SQ_API sq_status sq_predictor_run(sq_predictor *predictor, const char *table, sq_event_prediction_fn each, void *user, sq_stop_flag *stop,
                                   int64_t *skipped, sq_error *error);
 SQ_API void sq_predictor_destroy(sq_predictor **predictor);

@@ -149,7 +149,7 @@ static sq_status read_file(reading *r, const char *path, double files_done, doub
     sq_table_column columns[3];
     int count = 0;
     SQ_TRY(bind(r, path, columns, &count, error));
-    SQ_TRY(sq__table_open(&r->table, r->config, path, false, columns, count, error));
+    SQ_TRY(sq__table_open(&r->table, r->config, path, false, columns, count, r->options ? r->options->stop : NULL, error));
     sq_status status = SQ_OK;
     while (status == SQ_OK) {
         if (r->rows % TICK == 0) status = tick(r, files_done, file_share, error);

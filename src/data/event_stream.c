@@ -61,7 +61,7 @@ static sq_status check(const sq_event_stream *s, sq_error *error)
     return same ? SQ_OK : sq__fail(error, SQ_INVALID, "the categorical columns of the model and of the configuration differ: is the model of another task?");
 }
 
-static sq_status open_parts(sq_event_stream *s, const char *path, sq_error *error)
+static sq_status open_parts(sq_event_stream *s, const char *path, sq_stop_flag *stop, sq_error *error)
 {
     const sq_dataset_options options = { .schema = s->schema };
     SQ_TRY(check(s, error));
@@ -74,16 +74,17 @@ static sq_status open_parts(sq_event_stream *s, const char *path, sq_error *erro
     s->batch = (sq_batch){ .B = 1, .category_count = s->schema->category_count, .number_count = s->schema->number_count, .lengths = &s->length };
     s->batch.categories = sq__alloc_array((size_t)s->schema->category_count + 1, sizeof *s->batch.categories);
     if (!s->batch.categories) return sq__no_memory(error);
-    return sq__table_open(&s->reading.table, s->config, path, false, s->reading.columns, s->reading.column_count, error);
+    return sq__table_open(&s->reading.table, s->config, path, false, s->reading.columns, s->reading.column_count, stop, error);
 }
 
-sq_status sq__event_stream_open(sq_event_stream **stream, const sq_data_config *config, const sq_schema *schema, const char *path, sq_error *error)
+sq_status sq__event_stream_open(sq_event_stream **stream, const sq_data_config *config, const sq_schema *schema, const char *path, sq_stop_flag *stop,
+                                sq_error *error)
 {
     sq_event_stream *made = *stream = sq__alloc_zero(sizeof *made);
     if (!made) return sq__no_memory(error);
     made->config = config;
     made->schema = schema;
-    sq_status status = open_parts(made, path, error);
+    sq_status status = open_parts(made, path, stop, error);
     if (status != SQ_OK) sq__event_stream_close(stream);
     return status;
 }
@@ -147,11 +148,22 @@ sq_status sq__event_stream_next(sq_event_stream *s, const char **id, size_t *siz
     }
 }
 
-const sq_batch *sq__event_stream_batch(sq_event_stream *s, char *previous, bool known)
+/* All events of a row have its time. */
+static bool in_order(sq_event_stream *s, char *previous)
+{
+    sq_reading *r = &s->reading;
+    if (r->time < 0 || *sq__event_time(r->pending) >= *sq__event_time(previous)) return true;
+    sq__reading_broken(r, r->time, s->config->time.column, &r->row->cells[r->time], "a time not before the client's previous event");
+    return false;
+}
+
+sq_status sq__event_stream_batch(sq_event_stream *s, char *previous, bool known, const sq_batch **batch, sq_error *error)
 {
     const sq_event_layout *layout = &s->raw.store.layout;
     const int64_t T = s->reading.pending_count;
     const int before = known;
+    *batch = NULL;
+    if (known && !in_order(s, previous)) return sq__broken_check(&s->raw.broken, s->config, error);
     memcpy(s->events, previous, layout->bytes);
     memcpy(s->events + (size_t)before * layout->bytes, s->reading.pending, (size_t)T * layout->bytes);
     for (int i = 0; i < s->batch.category_count; i++)
@@ -165,8 +177,8 @@ const sq_batch *sq__event_stream_batch(sq_event_stream *s, char *previous, bool 
     memcpy(previous, s->events + (size_t)(before + T - 1) * layout->bytes, layout->bytes);
     s->length = (int32_t)T;
     s->batch.T = s->batch.tokens = T;
-    return &s->batch;
+    *batch = &s->batch;
+    return SQ_OK;
 }
 
-size_t sq__event_stream_bytes(const sq_event_stream *s) { return s->raw.store.layout.bytes; }
 int64_t sq__event_stream_broken(const sq_event_stream *s) { return s->raw.broken.broken; }

@@ -57,7 +57,7 @@ static sq_status read_label_table(sq_labels *labels, const sq_data_config *confi
 {
     const sq_table_column columns[] = { { config->target.id[0] ? config->target.id : config->id, false }, { config->target.column, false } };
     sq_table *table;
-    SQ_TRY(sq__table_open(&table, config, path, true, columns, 2, error));
+    SQ_TRY(sq__table_open(&table, config, path, true, columns, 2, stop, error));
     sq_status status = SQ_OK;
     while (status == SQ_OK) {
         const sq_table_row *row;

@@ -298,7 +298,7 @@ static sq_status read_files(sq_reading *r, const sq_input_files *files, sq_error
     SQ_TRY(sq__reading_set_up(r, error));
     for (int i = 0; i < files->list.count; i++) {
         r->part = files->part[i];
-        SQ_TRY(sq__table_open(&r->table, r->config, files->list.items[i], false, r->columns, r->column_count, error));
+        SQ_TRY(sq__table_open(&r->table, r->config, files->list.items[i], false, r->columns, r->column_count, r->options ? r->options->stop : NULL, error));
         sq_status status = read_rows(r, (double)i / files->list.count, 1.0 / files->list.count, error);
         sq__table_close(&r->table);
         SQ_TRY(status);

@@ -47,7 +47,7 @@ sq_data_format sq__table_format(const sq_data_config *config, const char *path, 
 }
 
 sq_status sq__table_open(sq_table **table, const sq_data_config *config, const char *path, bool labels, const sq_table_column *columns,
-                         int count, sq_error *error)
+                         int count, sq_stop_flag *stop, sq_error *error)
 {
     sq_table *fresh = *table = sq__alloc_zero(sizeof *fresh);
     if (!fresh) return sq__no_memory(error);
@@ -60,6 +60,7 @@ sq_status sq__table_open(sq_table **table, const sq_data_config *config, const c
     fresh->columns = columns;
     fresh->count = count;
     fresh->labels = labels;
+    fresh->stop = stop;
     fresh->format = sq__table_format(config, path, labels);
     fresh->row.file = fresh->path;
     fresh->row.cells = fresh->cells;

@@ -20,9 +20,9 @@ typedef struct sq_table sq_table;
 sq_data_format sq__table_format(const sq_data_config *config, const char *path, bool labels);
 
 /* Binds columns[count] (names borrowed until close). A missing one is an error with the nearest name.
- * labels: a label table, which has a header whatever data.header says. */
+ * labels: a label table, which has a header whatever data.header says. stop (may be NULL): ends a wait for rows of a pipe. */
 sq_status sq__table_open(sq_table **table, const sq_data_config *config, const char *path, bool labels, const sq_table_column *columns,
-                         int count, sq_error *error);
+                         int count, sq_stop_flag *stop, sq_error *error);
 sq_status sq__table_next(sq_table *table, const sq_table_row **row, sq_error *error);      /* *row NULL at the end */
 void sq__table_place(const sq_table *table, int bound, int64_t *line, int64_t *column);    /* of a bound cell of the current row */
 double sq__table_progress(const sq_table *table);

@@ -80,7 +80,7 @@ static sq_status open_delimited(sq_table *table, const sq_data_config *config, s
     sq_stream *stream;
     delimited *state = table->state = sq__alloc_zero(sizeof *state);
     if (!state || !(state->cell_of = sq__alloc_array((size_t)table->count, sizeof *state->cell_of))) return sq__no_memory(error);
-    SQ_TRY(sq__stream_open(&stream, table->path, error));
+    SQ_TRY(sq__stream_open(&stream, table->path, table->stop, error));
     SQ_TRY(sq__csv_open(&state->csv, &stream, &options, error));
     return config->header || table->labels ? bind_header(table, error) : bind_given(table, &config->columns, error);
 }

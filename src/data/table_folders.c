@@ -100,7 +100,7 @@ static sq_status read_document(sq_table *table, folders *state, sq_error *error)
     sq_error inner = { .status = SQ_OK };
     const char *block;
     size_t size;
-    sq_status status = sq__stream_open(&stream, state->path, &inner);
+    sq_status status = sq__stream_open(&stream, state->path, NULL, &inner);
     for (state->size = 0; status == SQ_OK;) {
         status = sq__stream_next(stream, &block, &size, &inner);
         if (status != SQ_OK || size == 0) break;

@@ -19,7 +19,7 @@ static sq_status open_jsonl(sq_table *table, const sq_data_config *config, sq_er
     (void)config;
     jsonl *state = table->state = sq__alloc_zero(sizeof *state);
     if (!state || !(state->numbers = sq__alloc_array((size_t)table->count, sizeof *state->numbers))) return sq__no_memory(error);
-    SQ_TRY(sq__stream_open(&stream, table->path, error));
+    SQ_TRY(sq__stream_open(&stream, table->path, table->stop, error));
     return sq__csv_open(&state->lines, &stream, &options, error);
 }
 

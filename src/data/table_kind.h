@@ -17,6 +17,7 @@ struct sq_table {
     sq_data_format format;
     bool labels;
     char *path;
+    sq_stop_flag *stop;                /* may be NULL */
     const sq_table_column *columns;
     int count;
     sq_csv_cell *cells;                /* [count] */

@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -12,12 +13,14 @@
 #include "base/memory.h"
 #include "io/gzip_check.h"
 
-enum { READ_BLOCK = 1 << 16 };
+enum { READ_BLOCK = 1 << 16, LOOK_MS = 200 };
 
 struct sq_stream {
     char *name;
     struct archive *archive;
     int file;                          /* -1: in memory */
+    sq_stop_flag *stop;                /* may be NULL */
+    char *block;                       /* [READ_BLOCK] of the file */
     const char *memory;                /* its bytes then */
     int64_t bytes;                     /* of the compressed file */
     bool ended;
@@ -39,8 +42,29 @@ static const char *promised(const char *name)
     return NULL;
 }
 
+static bool stopped(const sq_stream *stream) { return stream->stop && *stream->stop; }
+
+/* Waits for bytes and reads them. A pipe may be quiet for long: a stop is looked for in between. */
+static la_ssize_t read_file(struct archive *archive, void *user, const void **block)
+{
+    const sq_stream *stream = user;
+    *block = stream->block;
+    while (!stopped(stream)) {
+        struct pollfd file = { .fd = stream->file, .events = POLLIN };
+        const int ready = stream->stop ? poll(&file, 1, LOOK_MS) : 1;
+        const ssize_t got = ready > 0 ? read(stream->file, stream->block, READ_BLOCK) : ready;
+        if (ready != 0 && got >= 0) return got;
+        if (got < 0 && errno != EINTR) {
+            archive_set_error(archive, errno, "%s", strerror(errno));
+            return -1;
+        }
+    }
+    return -1;
+}
+
 static sq_status damaged(const sq_stream *stream, sq_error *error)
 {
+    if (stopped(stream)) return sq__fail(error, SQ_INTERRUPTED, "interrupted while reading %s", stream->name);
     const char *why = archive_error_string(stream->archive);
     return sq__fail(error, SQ_FORMAT, "%s: truncated or damaged: %s", stream->name, why ? why : "unexpected end of file");
 }
@@ -70,7 +94,7 @@ static sq_status begin(sq_stream *stream, sq_error *error)
     archive_read_support_filter_bzip2(archive);
     archive_read_support_format_raw(archive);
     archive_read_support_format_empty(archive);
-    int code = stream->file >= 0 ? archive_read_open_fd(archive, stream->file, READ_BLOCK)
+    int code = stream->file >= 0 ? archive_read_open(archive, stream, NULL, read_file, NULL)
                                  : archive_read_open_memory(archive, stream->memory, (size_t)stream->bytes);
     if (code != ARCHIVE_OK) return damaged(stream, error);
     const char *want = promised(stream->name);
@@ -107,12 +131,15 @@ static sq_status open_file(sq_stream *stream, sq_error *error)
         return sq__fail(error, errno == ENOENT ? SQ_NOT_FOUND : SQ_IO, "%s: cannot be read: %s", stream->name, strerror(errno));
     if (S_ISDIR(about.st_mode)) return sq__fail(error, SQ_INVALID, "%s: is a folder; expected a file", stream->name);
     stream->bytes = about.st_size;
+    stream->block = sq__alloc(READ_BLOCK);
+    if (!stream->block) return sq__no_memory(error);
     return begin(stream, error);
 }
 
-sq_status sq__stream_open(sq_stream **stream, const char *path, sq_error *error)
+sq_status sq__stream_open(sq_stream **stream, const char *path, sq_stop_flag *stop, sq_error *error)
 {
     sq_status status = create(stream, path, error);
+    if (status == SQ_OK) (*stream)->stop = stop;
     if (status == SQ_OK) status = open_file(*stream, error);
     if (status != SQ_OK) sq__stream_close(stream);
     return status;
@@ -168,6 +195,7 @@ void sq__stream_close(sq_stream **stream)
     if (!stream || !*stream) return;
     if ((*stream)->archive) archive_read_free((*stream)->archive);
     if ((*stream)->file >= 0) close((*stream)->file);
+    sq__free((*stream)->block);
     sq__free((*stream)->gzip);
     sq__free((*stream)->name);
     sq__free(*stream);

@@ -6,7 +6,8 @@
 #include "base/status.h"
 
 typedef struct sq_stream sq_stream;
-sq_status sq__stream_open(sq_stream **stream, const char *path, sq_error *error);
+/* stop (may be NULL): ends a wait for bytes, as of a pipe that is quiet, by SQ_INTERRUPTED. */
+sq_status sq__stream_open(sq_stream **stream, const char *path, sq_stop_flag *stop, sq_error *error);
 /* The same over bytes in memory, borrowed until close; name stands in messages. */
 sq_status sq__stream_open_bytes(sq_stream **stream, const char *name, const void *bytes, size_t size, sq_error *error);
 /* The next block, owned by the stream until the next call; *size 0 at the end. */

@@ -87,7 +87,9 @@ static sq_status follow_row(const running *r, const char *id, size_t size, char 
     memcpy(event, kept, p->states.event_bytes);
     sq__client_states_take(&p->states, client, p->carry);
     const int64_t seen = p->carry->seen[0];
-    const sq_batch *batch = sq__event_stream_batch(r->stream, event, seen > 0);
+    const sq_batch *batch;
+    SQ_TRY(sq__event_stream_batch(r->stream, event, seen > 0, &batch, error));
+    if (!batch) return SQ_OK;
     SQ_TRY(sq__scorer_stream(p->run.scorer, batch, p->carry, &outputs, error));
     const char *name = sq__intern_text(p->states.ids, (int32_t)client);
     for (int64_t t = 0; t < batch->T; t++) SQ_TRY(give_out(r, name, seen + t + 1, outputs + t * sq__schema_outputs(p->run.schema), error));
@@ -112,13 +114,25 @@ static sq_status follow(const running *r, sq_stop_flag *stop, sq_error *error)
     return status;
 }
 
+/* Standard input has no name that would tell its form: that of the training table. */
+static sq_status open_stream(const running *r, const char *table, sq_event_stream **stream, sq_stop_flag *stop, sq_error *error)
+{
+    sq_data_config *data = r->predictor->run.task->data;
+    const int format = data->format;
+    const sq_text_list *files = data->files.count ? &data->files : &data->split.train_files;
+    if (!table && files->count) data->format = sq__table_format(data, files->items[0], false);
+    const sq_status status = sq__event_stream_open(stream, data, r->predictor->run.schema, table ? table : "/dev/stdin", stop, error);
+    data->format = format;
+    return status;
+}
+
 sq_status sq_predictor_run(sq_predictor *predictor, const char *table, sq_event_prediction_fn each, void *user, sq_stop_flag *stop, int64_t *skipped,
                            sq_error *error)
 {
     running r = { predictor, NULL, each, user };
-    SQ_TRY(sq__event_stream_open(&r.stream, predictor->run.task->data, predictor->run.schema, table ? table : "/dev/stdin", error));
+    SQ_TRY(open_stream(&r, table, &r.stream, stop, error));
     sq_status status = follow(&r, stop, error);
-    if (skipped) *skipped = sq__event_stream_broken(r.stream);
+    if (skipped) *skipped = predictor->run.task->data->on_broken_row == SQ_BROKEN_SKIP ? sq__event_stream_broken(r.stream) : 0;
     sq__event_stream_close(&r.stream);
     return status;
 }

@@ -72,14 +72,61 @@ class Stream(Case):
         program.stdout.close()
         program.stderr.close()
 
+    def test_events_out_of_order(self):
+        own = [row for row in self.rows if row.split(",")[0] == self.rows[0].split(",")[0]]
+        out, err = self.stream([own[5], own[0]], status=2)
+        self.assertEqual(out.count("\n"), 2)
+        self.assertIn("expected a time not before the client's previous event", err)
+        self.assertNotIn("skipped", err)
+        self.run_program("train", os.path.join("clients", "task.yaml"), "--model", "gru", "--out", "lenient", *SMALL, "--set", "data.time.age=false", "--set",
+                         "data.on_broken_row=skip", "--set", "train.epochs=1", "-q")
+        with open(self.path("late.csv"), "w") as file:
+            file.write(self.heading + own[5] + own[0] + own[6])
+        _, err = self.run_program("predict", "lenient", "late.csv", "--stream")
+        self.assertIn("2 events of 1 client,", err)
+        self.assertIn("1 broken row skipped", err)
+
+    def test_stopped_while_it_waits(self):
+        program = subprocess.Popen([PROGRAM, "predict", "run", "--stream", "--state", "s.state"], cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        program.stdin.write((self.heading + self.rows[0]).encode())
+        program.stdin.flush()
+        first = program.stdout.readline() + program.stdout.readline()
+        program.terminate()
+        self.assertEqual(program.wait(timeout=30), 130)   # no further event comes
+        program.communicate()
+        again, _ = self.stream(self.rows[1:20], "--state", "s.state")
+        whole, _ = self.stream(self.rows[:20])
+        self.assertEqual(first.decode() + again.split("\n", 1)[1], whole)
+
+    def test_reader_that_goes_away(self):
+        with open(self.path("events.csv"), "w") as file:
+            file.write(self.heading + "".join(self.rows))
+        program = subprocess.Popen([PROGRAM, "predict", "run", "events.csv", "--stream", "--state", "s.state"], cwd=self.folder, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        program.stdout.readline()
+        program.stdout.close()
+        self.assertIn(b"standard output cannot be written", program.stderr.read())
+        program.stderr.close()
+        self.assertEqual(program.wait(timeout=60), 2)
+        self.assertTrue(os.path.exists(self.path("s.state")))
+
     def test_memory_does_not_grow(self):
+        place = self.heading.strip().split(",").index("tr_datetime")
+
+        def later(row, days):
+            cells = row.split(",")
+            day, clock = cells[place].split(" ")
+            cells[place] = f"{int(day) + days} {clock}"
+            return ",".join(cells)
+
         def peak(rows):
             script = f"ulimit -v 4000000; exec '{PROGRAM}' predict run --stream > out.csv"
             before = time.time()
             process = subprocess.Popen(["sh", "-c", script], cwd=self.folder, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
             process.stdin.write(self.heading.encode())
-            for _ in range(rows // 1000):
-                process.stdin.write(("".join(self.rows[:1000])).encode())
+            for again in range(rows // 1000):
+                process.stdin.write("".join(later(row, 1000 * again) for row in self.rows[:1000]).encode())
             process.stdin.close()
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = 0
@@ -95,6 +142,7 @@ class Stream(Case):
         self.refused("predict", "run", "--stream", "-o", "x.csv", says="-o does not go with it")
         self.refused("predict", "run", os.path.join("clients", "transactions.csv"), "-o", "x.csv", "--state", "s", says="--state goes with --stream")
         self.refused("predict", "run", "none.csv", "--stream", says="none.csv")
+        self.refused("predict", "run", os.path.join("clients", "transactions.csv"), "--stream", "--state", os.path.join("none", "s"), says="cannot be written")
         with open(self.path("bad.state"), "w") as file:
             file.write("no state")
         self.refused("predict", "run", "--stream", "--state", "bad.state", says="bad.state")

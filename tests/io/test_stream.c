@@ -145,10 +145,10 @@ static void bad_files_are_named(void **state)
     sq_stream *stream;
     sq_error error;
     (void)state;
-    assert_int_equal(sq__stream_open(&stream, "/nonexistent/clients.csv", &error), SQ_NOT_FOUND);
+    assert_int_equal(sq__stream_open(&stream, "/nonexistent/clients.csv", NULL, &error), SQ_NOT_FOUND);
     assert_string_equal(error.message, "/nonexistent/clients.csv: cannot be read: No such file or directory");
     assert_null(stream);
-    assert_int_equal(sq__stream_open(&stream, "/", &error), SQ_INVALID);
+    assert_int_equal(sq__stream_open(&stream, "/", NULL, &error), SQ_INVALID);
     assert_string_equal(error.message, "/: is a folder; expected a file");
     assert_int_equal(sq__stream_open_bytes(&stream, "plain.csv.xz", "a,b\n", 4, &error), SQ_FORMAT);
     assert_string_equal(error.message, "plain.csv.xz: truncated or damaged: expected xz data, as its name says");

@@ -69,7 +69,7 @@ sq_status sq__idx_read(sq_idx *idx, const char *path, sq_error *error)
 {
     source from = { NULL, NULL, 0 };
     *idx = (sq_idx){ 0 };
-    SQ_TRY(sq__stream_open(&from.stream, path, error));
+    SQ_TRY(sq__stream_open(&from.stream, path, NULL, error));
     sq_status status = read_header(&from, idx, path, error);
     if (status == SQ_OK) status = read_values(&from, idx, path, error);
     sq__stream_close(&from.stream);

@@ -69,8 +69,8 @@ static void mark_best(table *t, const sq_compare_result *result, const int *plac
     if (row >= 0 && result->row_count > 1) table_mark(t, place[row], best->column);
 }
 
-/* One table over the rows of a result: mechanisms, a line across, other models, a line, baselines (left out where only mechanisms have values). At most 80
- * characters wide with names of 18. */
+/* One table over the rows of a result: mechanisms, other models, a line across, baselines; or mechanisms alone, where others have no values. At
+ * most 80 characters wide with names of 18. */
 typedef struct view {
     int columns;
     const char *headings[7];
@@ -101,7 +101,7 @@ static void print_view(const view *v, const sq_compare_result *result, int *plac
     table_begin(&t, v->headings, v->columns);
     for (int i = 0; i < result->row_count; i++) {
         const sq_compare_row *row = &result->rows[i];
-        if (row->baseline && v->mechanisms_only) continue;
+        if ((row->baseline || row->other_model) && v->mechanisms_only) continue;
         begin_row(&t, result, i, place);
         v->fill(&t, row);
     }

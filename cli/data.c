@@ -97,7 +97,7 @@ int command_data(int argc, char **argv)
             if (same_name(argv[1], kinds[i])) return generate_task(i - 1, argc - 1, argv + 1);
         char hint[64];
         did_you_mean(argv[1], "", kinds, known, hint, sizeof hint);
-        return usage_error("data", "unknown kind '%s'%s See 'subquad data --help'", argv[1], *hint ? hint : ";");
+        return usage_error("data", "unknown kind '%s'%s See 'subquad data --help'", argv[1], *hint ? hint : ".");
     }
     usage u = { .command = "data", .synopsis = "NAME --out DIR ...", .summary = "Generates sample data with a task file. What is planted and what can be reached is in its README.md.",
                 .more_help = print_kinds };

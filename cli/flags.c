@@ -64,10 +64,10 @@ bool same_name(const char *a, const char *b)
 
 /* ---- help ---- */
 
-void print_help_row(const char *left, int column, const char *text)
+/* Words of text within the width, from `column` on; `at` characters of the line are written. */
+static void print_words(int at, int column, const char *text)
 {
     enum { WIDTH = 80 };
-    int at = printf("  %s", left);
     while (*text) {
         int length = (int)strcspn(text, " ");
         if (at < column || at + 1 + length > WIDTH) {
@@ -77,7 +77,7 @@ void print_help_row(const char *left, int column, const char *text)
             }
             printf("%*s", column - at, "");
             at = column;
-        } else {
+        } else if (at > 0) {
             printf(" ");
             at++;
         }
@@ -89,9 +89,26 @@ void print_help_row(const char *left, int column, const char *text)
     printf("\n");
 }
 
+void print_help_row(const char *left, int column, const char *text)
+{
+    print_words(printf("  %s", left), column, text);
+}
+
+/* Lines of any length. */
+static void print_summary(const char *text)
+{
+    char line[1024];
+    for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
+        print_words(0, 0, line);
+    }
+}
+
 static void print_help(const usage *u)
 {
-    printf("usage: subquad %s%s%s\n\n%s\n\n", u->command, *u->synopsis ? " " : "", u->synopsis, u->summary);
+    printf("usage: subquad %s%s%s\n\n", u->command, *u->synopsis ? " " : "", u->synopsis);
+    print_summary(u->summary);
+    printf("\n");
     for (int i = 0; i < u->flag_count; i++) {
         const flag *f = &u->flags[i];
         char left[96], letter[8] = "";
@@ -101,7 +118,7 @@ static void print_help(const usage *u)
     }
     print_help_row("-h, --help", 28, "this text");
     if (u->mechanism_options) {
-        printf("\nOptions of the mechanisms (an option goes to every mechanism that has it;\n'subquad list NAME' says more):\n");
+        printf("\nOptions of mechanisms and models (an option goes to all that have it;\n'subquad list NAME' says more):\n");
         print_option_flags();
     }
     if (u->more_help) u->more_help();
@@ -152,10 +169,11 @@ static int unknown_flag(const usage *u, const char *shown)
     names[count++] = "help";
     if (u->mechanism_options) count += option_names(names + count, 256 - count);
     did_you_mean(shown + strspn(shown, "-"), "--", names, count, hint, sizeof hint);
-    return usage_error(u->command, "unknown flag '%s'%s See 'subquad %s --help'", shown, *hint ? hint : ";", u->command);
+    return usage_error(u->command, "unknown flag '%s'%s See 'subquad %s --help'", shown, *hint ? hint : ".", u->command);
 }
 
-/* A mechanism's option as a flag. A yes-or-no option may stand alone or be switched off by --no-NAME. */
+/* A mechanism's option as a flag. A yes-or-no option may stand alone, be followed by true or false, or be
+ * switched off by --no-NAME. */
 static int set_mechanism_option(const usage *u, const char *name, char *value, int argc, char **argv, int *at)
 {
     char shown[80];
@@ -170,6 +188,8 @@ static int set_mechanism_option(const usage *u, const char *name, char *value, i
         name += 3;
     }
     static char yes[] = "true", no[] = "false";
+    const char *next = *at + 1 < argc ? argv[*at + 1] : "";
+    if (type == SQ_OPTION_BOOL && !value && !off && (strcmp(next, yes) == 0 || strcmp(next, no) == 0)) value = argv[++*at];
     if (type == SQ_OPTION_BOOL && !value) value = off ? no : yes;
     if (!value && *at + 1 < argc) value = argv[++*at];
     if (!value) return usage_error(u->command, "%s needs a value", shown);

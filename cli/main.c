@@ -10,9 +10,9 @@
 static const command commands[] = {
     { "compare", "train every mechanism on one task under one protocol, and report", command_compare },
     { "train", "train one model on a task", command_train },
-    { "predict", "class probabilities of every client of a table, by a trained model", command_predict },
+    { "predict", "what a trained model says of a table, or of events as they come", command_predict },
     { "bench", "time attention or whole models against length", command_bench },
-    { "list", "the mechanisms, what each can do, their options", command_list },
+    { "list", "the mechanisms and models, what each can do, their options", command_list },
     { "show", "the attention matrix that a mechanism implies, as a picture", command_show },
     { "analyze", "spectrum, entropy and distance of attention matrices", command_analyze },
     { "approximate", "error of every mechanism against exact attention for its cost", command_approximate },
@@ -45,7 +45,7 @@ static int unknown_command(const char *name)
     char hint[96];
     for (int i = 0; i < COMMAND_COUNT; i++) names[i] = commands[i].name;
     did_you_mean(name, "", names, COMMAND_COUNT, hint, sizeof hint);
-    fprintf(stderr, "subquad: unknown command '%s'%s See 'subquad --help'\n", name, *hint ? hint : ";");
+    fprintf(stderr, "subquad: unknown command '%s'%s See 'subquad --help'\n", name, *hint ? hint : ".");
     return 2;
 }
 

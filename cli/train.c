@@ -62,6 +62,7 @@ int command_train(int argc, char **argv)
     const char *name = mechanism ? mechanism : model;
     if (mechanism && (sq_model_find(mechanism) >= 0 || strcmp(mechanism, "logistic") == 0))
         return usage_error(u.command, "%s is no attention mechanism: --model %s", mechanism, mechanism);
+    if (model && sq_mechanism_find(model) >= 0) return usage_error(u.command, "%s is an attention mechanism: --attention %s", model, model);
     if (!model || strcmp(model, "logistic") != 0) {
         status = parse_names(u.command, mechanism ? NAMES_ATTENTION : NAMES_MODELS, name, indices, &chosen);
         if (status >= 0) return status;

@@ -208,11 +208,14 @@ static bool gather(void *user, const char *path)
 sq_status sq__data_config_set(sq_data_config *config, const char *path, const char *value, sq_error *error)
 {
     void *owner;
+    char section[SQ_CONFIG_PATH];
     const sq_data_list *list = sq__config_list(path);
     const sq_field *field = list ? NULL : sq__config_field(config, path, &owner);
     if (field) {
         const sq_field alone[] = { *field, SQ_FIELDS_END };
-        return sq__fields_set(alone, owner, "data", field->name, value, error);
+        const char *dot = strrchr(path, '.');
+        snprintf(section, sizeof section, "data%s%.*s", dot ? "." : "", dot ? (int)(dot - path) : 0, path);
+        return sq__fields_set(alone, owner, section, field->name, value, error);
     }
     if (!list) {
         near_path near = { .count = 0 };

@@ -79,9 +79,16 @@ static sq_status find_place(sq_task *task, const char *path, place *at, sq_error
     return SQ_OK;
 }
 
+/* Lists bare, or as in the file: [a, b]. */
 static sq_status set_compare(sq_task *task, const place *at, const char *value, sq_error *error)
 {
     sq_compare_config changed = task->compare;
+    char bare[SQ_TEXT_FIELD_SIZE];
+    const size_t length = strlen(value);
+    if (length >= 2 && length < sizeof bare && value[0] == '[' && value[length - 1] == ']') {
+        snprintf(bare, sizeof bare, "%.*s", (int)(length - 2), value + 1);
+        value = bare;
+    }
     SQ_TRY(sq__fields_set(at->fields, &changed, at->owner, at->rest, value, error));
     SQ_TRY(sq__compare_config_check(&changed, error));
     task->compare = changed;

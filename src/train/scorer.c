@@ -102,9 +102,14 @@ sq_status sq__scorer_run(sq_scorer *scorer, const sq_dataset *dataset, sq_split 
 
 const sq_carry_layout *sq__scorer_layout(const sq_scorer *scorer, sq_error *error)
 {
+    const char *name = scorer->description.mechanism;
     if (scorer->model && sq__model_streams(scorer->model)) return sq__model_layout(scorer->model);
-    sq__fail(error, SQ_UNSUPPORTED, "%s cannot predict event by event from a state of fixed size; models that can: 'subquad list'%s", scorer->description.mechanism,
-             scorer->model ? " (pooled by last or mean)" : "");
+    if (scorer->model && sq__model_layout(scorer->model)->count > 0)
+        sq__fail(error, SQ_UNSUPPORTED, "%s predicts event by event only where model.pooling is last or mean", name);
+    else if (sq_mechanism_find(name) >= 0)
+        sq__fail(error, SQ_UNSUPPORTED, "%s cannot predict event by event: an encoder sees whole sequences; models that can: 'subquad list'", name);
+    else
+        sq__fail(error, SQ_UNSUPPORTED, "%s cannot predict event by event from a state of fixed size; models that can: 'subquad list'", name);
     return NULL;
 }
 

@@ -10,9 +10,9 @@ Trains and compares attention mechanisms that cost less than n^2 on long sequenc
 
   compare      train every mechanism on one task under one protocol, and report
   train        train one model on a task
-  predict      class probabilities of every client of a table, by a trained model
+  predict      what a trained model says of a table, or of events as they come
   bench        time attention or whole models against length
-  list         the mechanisms, what each can do, their options
+  list         the mechanisms and models, what each can do, their options
   show         the attention matrix that a mechanism implies, as a picture
   analyze      spectrum, entropy and distance of attention matrices
   approximate  error of every mechanism against exact attention for its cost

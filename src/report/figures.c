@@ -3,7 +3,7 @@
 const sq_figure sq__figures[SQ_FIGURES] = {
     { "pareto-training", "Quality against training time", "Mean over seeds with one standard deviation. Whatever lies off the dotted "
       "staircase is beaten in both by a model on it.", SQ_COST_TRAINING, false, sq__figure_pareto },
-    { "pareto-inference", "Quality against inference time", "The same models when they classify the test split.", SQ_COST_INFERENCE, false, sq__figure_pareto },
+    { "pareto-inference", "Quality against inference time", "The same models when they answer for the test split.", SQ_COST_INFERENCE, false, sq__figure_pareto },
     { "curves-metric", "Learning curves", "Validation metric after each epoch: mean and band of one standard deviation over seeds; the other models in grey. "
       "Epochs are shown while at least half of the seeds still train.", SQ_CURVE_METRIC, true, sq__figure_curves },
     { "curves-loss", "Loss", "Training loss (dashed line: validation loss), the same way; grey: training loss of the others.", SQ_CURVE_LOSS, true,

@@ -226,7 +226,7 @@ int sq__plot_height(const sq_comparison *c)
  * rows that do not fit below each other would be cut off. */
 void sq__plot_put_legend(const sq_plot *plot, const sq_comparison *c, int more)
 {
-    size_t longest = strlen("majority class");
+    size_t longest = strlen("constant answer");
     for (int i = 0; i < c->count; i++)
         if (strlen(c->models[i].row.mechanism) > longest) longest = strlen(c->models[i].row.mechanism);
     const double room = 62 + 8.0 * ((double)longest + more), fits = (sq__plot_height(c) - 90) / (21.0 * (c->count + 2));

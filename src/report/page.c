@@ -56,10 +56,10 @@ static void head(const sq_page *page, FILE *file)
     const sq_comparison *c = page->comparison;
     char figure[SQ_FIGURE_SIZE];
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n", file);
-    element(file, "<title>", c->name, ": attention mechanisms compared</title>\n<style>\n");
+    element(file, "<title>", c->name, ": models compared</title>\n<style>\n");
     fputs(sq__page_style, file);
     fputs("</style>\n</head>\n<body>\n<header>\n", file);
-    element(file, "<h1>Attention mechanisms compared on ", c->name, "</h1>\n");
+    element(file, "<h1>Models compared on ", c->name, "</h1>\n");
     element(file, "<p class=\"headline\">", page->findings->lines[0], ".</p>\n<ul class=\"findings\">\n");
     for (int i = 1; i < page->findings->line_count; i++) element(file, "<li>", page->findings->lines[i], ".</li>\n");
     fprintf(file, "</ul>\n<p class=\"facts\">%s test clients", sq__format_count(figure, c->test_count));
@@ -119,10 +119,24 @@ static void how(const sq_page *page, FILE *file)
           "and scripts), runs/ (weights, curves and TensorBoard events of each run).</p>\n", file);
 }
 
-static sq_status body(const sq_page *page, FILE *file, sq_error *error)
+/* Left out where nothing was swept. */
+static sq_status growth(const sq_page *page, FILE *file, sq_error *error)
 {
     const sq_comparison *c = page->comparison;
     char count[SQ_FIGURE_SIZE];
+    bool any = false;
+    for (int i = 0; i < c->count; i++) any = any || c->models[i].point_count > 0 || c->models[i].sweep_note[0];
+    if (!any) return SQ_OK;
+    fputs("<h2>Growth with length</h2>\n", file);
+    fprintf(file, "<p class=\"small\">One attention call of %d heads of %d, batch 1, on one thread; growth fitted over n ≥ %s.</p>\n", c->sweep_heads,
+            c->sweep_head_size, sq__format_count(count, c->sweep_fit_from));
+    sq__page_sweep(c, file);
+    return figures(page, "time-training", "memory-forward", file, error);
+}
+
+static sq_status body(const sq_page *page, FILE *file, sq_error *error)
+{
+    const sq_comparison *c = page->comparison;
     head(page, file);
     fputs("<main>\n", file);
     if (page->plot_note[0]) element(file, "<p class=\"note\">", page->plot_note, "</p>\n");
@@ -133,11 +147,7 @@ static sq_status body(const sq_page *page, FILE *file, sq_error *error)
     sq__page_table(c, page->findings, file);
     fputs("<h2>Quality against time</h2>\n", file);
     SQ_TRY(figures(page, "pareto-training", "curves-loss", file, error));
-    fputs("<h2>Growth with length</h2>\n", file);
-    fprintf(file, "<p class=\"small\">One attention call of %d heads of %d, batch 1, on one thread; growth fitted over n ≥ %s.</p>\n", c->sweep_heads,
-            c->sweep_head_size, sq__format_count(count, c->sweep_fit_from));
-    sq__page_sweep(c, file);
-    SQ_TRY(figures(page, "time-training", "memory-forward", file, error));
+    SQ_TRY(growth(page, file, error));
     if (c->class_count > 0) {
         fputs("<h2>Confusion</h2>\n<p class=\"small\">Classes in order: ", file);
         for (int i = 0; i < c->class_count; i++) element(file, i ? ", " : "", c->classes[i], "");

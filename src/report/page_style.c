@@ -18,7 +18,7 @@ const char sq__page_style[] =
     ".scroll{overflow-x:auto}\n"
     "table{border-collapse:collapse;font-size:.79rem;font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.34rem .4rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}\n"
-    "td,tbody th{vertical-align:baseline}th{font-weight:600;color:var(--soft);vertical-align:bottom}thead th{border-bottom:2px solid var(--line)}\n"
+    "td,tbody th{vertical-align:baseline}th{font-weight:600;color:var(--soft);vertical-align:bottom}thead th{border-bottom:2px solid var(--line);white-space:normal}\n"
     "th:first-child,td:first-child,.left{text-align:left}td.wrap{white-space:normal;text-align:left;color:var(--soft)}\n"
     "tbody th{color:var(--ink);position:sticky;left:0;background:var(--paper);text-align:left}\n"
     "tr.best td,tr.best th{background:var(--mark);font-weight:600}\n"

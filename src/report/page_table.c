@@ -117,18 +117,21 @@ void sq__page_table(const sq_comparison *c, const sq_findings *found, FILE *file
           "<th scope=\"col\">memory,<br>training</th><th scope=\"col\">memory,<br>inference</th></tr></thead>\n<tbody>\n", file);
     for (group g = 0; g < GROUPS; g++) {
         int i = next_by_quality(c, g, -1);
-        if (i >= 0) fprintf(file, "<tr class=\"group\"><td colspan=\"12\">%s</td></tr>\n", group_titles[g]);
+        if (i >= 0) fprintf(file, "<tr class=\"group\"><td colspan=\"%d\">%s</td></tr>\n", 1 + column_count(c), group_titles[g]);
         for (; i >= 0; i = next_by_quality(c, g, i)) row(c, found, i, file);
     }
     fputs("</tbody></table></div>\n", file);
 }
 
-static void crossover_cell(const sq_compared *model, int pass, FILE *file)
+static bool is_reference(const sq_compared *model) { return strcmp(model->row.mechanism, "softmax") == 0; }
+
+/* against: softmax was swept, too. */
+static void crossover_cell(const sq_compared *model, int pass, bool against, FILE *file)
 {
     char figure[SQ_FIGURE_SIZE];
     const double from = model->crossover[pass];
-    if (model->point_count == 0) cell(file, "–");
-    else if (strcmp(model->row.mechanism, "softmax") == 0) cell(file, "reference");
+    if (model->point_count == 0 || !against) cell(file, "–");
+    else if (is_reference(model)) cell(file, "reference");
     else if (!isfinite(from)) fprintf(file, "<td>none up to %s</td>", sq__format_count(figure, model->points[model->point_count - 1].n));
     else fprintf(file, "<td>%s%s</td>", from <= (double)model->points[0].n ? "≤ " : "", sq__format_count(figure, (int64_t)llround(from)));
 }
@@ -136,9 +139,8 @@ static void crossover_cell(const sq_compared *model, int pass, FILE *file)
 void sq__page_sweep(const sq_comparison *c, FILE *file)
 {
     char figure[SQ_FIGURE_SIZE];
-    bool any = false;
-    for (int i = 0; i < c->count; i++) any |= c->models[i].point_count > 0 || (group_of(&c->models[i]) == MECHANISMS && c->models[i].sweep_note[0]);
-    if (!any) return;
+    bool against = false;
+    for (int i = 0; i < c->count; i++) against = against || (is_reference(&c->models[i]) && c->models[i].point_count > 0);
     fputs("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">mechanism</th><th scope=\"col\">time grows as<br>(training)</th><th scope=\"col\">(inference)</th>"
           "<th scope=\"col\">memory grows as<br>(training)</th><th scope=\"col\">(inference)</th><th scope=\"col\">faster than softmax<br>from (training)</th>"
           "<th scope=\"col\">(inference)</th><th></th></tr></thead>\n<tbody>\n", file);
@@ -153,8 +155,8 @@ void sq__page_sweep(const sq_comparison *c, FILE *file)
             if (model->point_count > 0 && isfinite(exponents[e])) fprintf(file, "<td>n<sup>%s</sup></td>", sq__format_fixed(figure, exponents[e], 2));
             else cell(file, "–");
         }
-        crossover_cell(model, SQ_BACKWARD, file);
-        crossover_cell(model, SQ_FORWARD, file);
+        crossover_cell(model, SQ_BACKWARD, against, file);
+        crossover_cell(model, SQ_FORWARD, against, file);
         fputs("<td class=\"wrap\">", file);
         sq__put_xml(file, model->sweep_note);
         fputs("</td></tr>\n", file);

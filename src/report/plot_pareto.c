@@ -63,7 +63,7 @@ static void write_script(const sq_comparison *c, const sq_figure *figure, const 
             figure->variant == SQ_COST_TRAINING ? "training time of a run" : "inference time a client", sq__metric_title(c->metric));
     sq__plot_put_legend(plot, c, 0);
     fprintf(script, "plot data index %d using 1:2 with steps lc rgb grey lw 2 dt 3 title 'Pareto front'", c->count);
-    if (isfinite(constant)) fprintf(script, ", \\\n %.9g with lines lc rgb grey lw 1 dt 2 title '%s'", constant, c->target == SQ_TARGET_CLASS ? "majority class" : "saying the same of all");
+    if (isfinite(constant)) fprintf(script, ", \\\n %.9g with lines lc rgb grey lw 1 dt 2 title '%s'", constant, c->target == SQ_TARGET_CLASS ? "majority class" : "constant answer");
     for (int i = 0; i < c->count; i++) {
         const sq_plot_style style = sq__plot_style(c, i);
         if (!isfinite(cost[i]) || !isfinite(sq__metric_value(c->metric, &c->models[i].row.mean))) continue;

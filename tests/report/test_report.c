@@ -174,6 +174,29 @@ static void nothing_finite_is_survived(void **state)
     sample_free(s);
 }
 
+static void growth_says_only_what_was_swept(void **state)
+{
+    (void)state;
+    sample *s = sample_make(3, 1, 2, 1);
+    for (int i = 0; i < 3; i++) s->models[i].crossover[SQ_FORWARD] = s->models[i].crossover[SQ_BACKWARD] = NAN;
+    write_it(s, "");
+    char *page = read_text("report.html");
+    assert_int_equal(count_of(page, "<td>none up to "), 2 * 2);   /* beside the reference, softmax */
+    free(page);
+    s->models[0].point_count = 0;
+    write_it(s, "");
+    page = read_text("report.html");
+    assert_non_null(strstr(page, "Growth with length"));
+    assert_int_equal(count_of(page, "none up to"), 0);
+    free(page);
+    for (int i = 0; i < 3; i++) s->models[i].point_count = 0;
+    write_it(s, "");
+    page = read_text("report.html");
+    assert_null(strstr(page, "Growth with length"));
+    free(page);
+    sample_free(s);
+}
+
 static void without_gnuplot_it_says_so(void **state)
 {
     (void)state;
@@ -268,6 +291,7 @@ int main(void)
         IN_FOLDER(twenty_five_mechanisms_many_classes),
         IN_FOLDER(what_is_hostile_stays_text),
         IN_FOLDER(nothing_finite_is_survived),
+        IN_FOLDER(growth_says_only_what_was_swept),
         IN_FOLDER(without_gnuplot_it_says_so),
         IN_FOLDER(a_gnuplot_that_fails_is_told),
         IN_FOLDER(a_stop_is_heard),

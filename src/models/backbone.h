@@ -52,7 +52,7 @@ typedef struct sq_backbone_call {
 } sq_backbone_call;
 
 struct sq_backbone_kind {
-    const char *name, *title, *paper, *cost;   /* "lstm", "Long Short-Term Memory", "Hochreiter & Schmidhuber 1997", "n" */
+    const char *name, *title, *paper, *cost;   /* "lstm", "Long Short-Term Memory", "Hochreiter 1997", "O(n) time" */
     unsigned can;                      /* SQ_MODEL_* */
     size_t config_size;
     const sq_field *fields;            /* its own options; NULL: none */

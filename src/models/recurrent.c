@@ -142,7 +142,7 @@ static sq_status create_lstm(sq_backbone **backbone, const sq_backbone_spec *spe
 }
 
 const sq_backbone_kind sq__backbone_lstm = {
-    .name = "lstm", .title = "Long short-term memory", .paper = "Hochreiter & Schmidhuber 1997", .cost = "O(n H^2) time, O(H) state", .can = CAN,
+    .name = "lstm", .title = "Long short-term memory", .paper = "Hochreiter 1997", .cost = "O(n H^2) time, O(H) state", .can = CAN,
     .config_size = sizeof(lstm_options), .fields = lstm_fields, .create = create_lstm, .destroy = destroy, .run = run,
 };
 

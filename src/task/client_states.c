@@ -127,7 +127,8 @@ static sq_status read(sq_client_states *states, const sq_safetensors *file, cons
     const char *at = ids->data, *end = at + ids->count;
     for (int64_t i = 0; i < seen->count; i++) {
         const char *stop = memchr(at, 0, (size_t)(end - at));
-        if (!stop || ((const int64_t *)seen->data)[i] < 0) return sq__fail(error, SQ_FORMAT, "%s: is damaged", path);
+        const int64_t followed = ((const int64_t *)seen->data)[i];
+        if (!stop || followed < 0 || followed > INT64_MAX / 2) return sq__fail(error, SQ_FORMAT, "%s: is damaged", path);
         const int64_t client = sq__client_states_find(states, at, (size_t)(stop - at));
         if (client < 0) return sq__no_memory(error);
         if (client != i) return sq__fail(error, SQ_FORMAT, "%s: names a client twice", path);

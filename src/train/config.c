@@ -48,11 +48,11 @@ sq_status sq__train_config_check(const sq_train_config *config, sq_target_kind t
     *key = "metric";
     for (int i = 0; (other = sq__metric_of(target, i)); i++) snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", other->name);
     if (!(row->targets >> target & 1))
-        return sq__fail(error, SQ_INVALID, "train: metric is '%s', but %s is asked; expected auto or one of %s", row->name, asked[target], list);
+        return sq__fail(error, SQ_INVALID, "train: metric is '%s', but the target is %s; expected auto or one of %s", row->name, asked[target], list);
     *key = "class_weights";
-    if (!classes && config->class_weights) return sq__fail(error, SQ_INVALID, "train: class_weights is '%s', but %s is asked", weightings[config->class_weights], asked[target]);
+    if (!classes && config->class_weights) return sq__fail(error, SQ_INVALID, "train: class_weights is '%s', but the target is %s", weightings[config->class_weights], asked[target]);
     *key = "label_smoothing";
-    if (!classes && config->label_smoothing > 0) return sq__fail(error, SQ_INVALID, "train: label_smoothing is %g, but %s is asked", config->label_smoothing, asked[target]);
+    if (!classes && config->label_smoothing > 0) return sq__fail(error, SQ_INVALID, "train: label_smoothing is %g, but the target is %s", config->label_smoothing, asked[target]);
     *key = NULL;
     return SQ_OK;
 }

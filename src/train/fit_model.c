@@ -24,21 +24,17 @@ static sq_status make_class_weights(sq_fitting *fitting, sq_error *error)
 {
     const sq_dataset *data = fitting->job->dataset;
     const int C = data->schema->class_count;
-    const int64_t clients = data->split_size[SQ_SPLIT_TRAIN];
     double n = 0;
     if (fitting->job->train.class_weights == 0) return SQ_OK;
     fitting->class_weights = sq__alloc_array((size_t)C, sizeof(float));
-    if (!fitting->class_weights) return sq__no_memory(error);
-    for (int64_t i = 0; i < clients; i++) {
-        const int64_t example = data->split[SQ_SPLIT_TRAIN][i], start = data->start[example];
-        if (!data->event_label) fitting->class_weights[data->label[example]] += 1;
-        for (int64_t t = start; data->event_label && t < start + data->length[example]; t++)
-            if (data->event_label[t] != SQ_NOT_ASKED) fitting->class_weights[data->event_label[t]] += 1;
-    }
-    for (int c = 0; c < C; c++) n += (double)fitting->class_weights[c];
-    for (int c = 0; c < C; c++)
-        if (fitting->class_weights[c] > 0) fitting->class_weights[c] = (float)(n / ((double)C * (double)fitting->class_weights[c]));
-    return SQ_OK;
+    double *counts = sq__alloc_array((size_t)C, sizeof *counts);
+    const bool made = fitting->class_weights && counts;
+    if (made) sq__count_classes(data, counts);
+    for (int c = 0; made && c < C; c++) n += counts[c];
+    for (int c = 0; made && c < C; c++)
+        if (counts[c] > 0) fitting->class_weights[c] = (float)(n / ((double)C * counts[c]));
+    sq__free(counts);
+    return made ? SQ_OK : sq__no_memory(error);
 }
 
 static void make_schedule(sq_fitting *fitting)

@@ -144,17 +144,25 @@ sq_status sq__tally_quality(const sq_tally *t, sq_quality *quality, int64_t *con
 
 /* ---- without looking ---- */
 
-/* Logarithms of frequencies; a class that training never shows counts half a time. */
-static void fit_constant(const sq_dataset *d, double *counts, float *outputs)
+void sq__count_classes(const sq_dataset *d, double *counts)
 {
-    const int K = sq__schema_outputs(d->schema);
-    double all = 0;
     for (int64_t i = 0; i < d->split_size[SQ_SPLIT_TRAIN]; i++) {
         const int64_t example = d->split[SQ_SPLIT_TRAIN][i], start = d->start[example];
         if (d->schema->target == SQ_TARGET_CLASS) counts[d->label[example]] += 1;
         for (int64_t t = start; d->event_label && t < start + d->length[example]; t++)
             if (d->event_label[t] != SQ_NOT_ASKED) counts[d->event_label[t]] += 1;
-        for (int64_t t = start; d->event_bits && t < start + d->length[example]; t++) {
+    }
+}
+
+/* Logarithms of frequencies; a class that training never shows counts half a time. */
+static void fit_constant(const sq_dataset *d, double *counts, float *outputs)
+{
+    const int K = sq__schema_outputs(d->schema);
+    double all = 0;
+    sq__count_classes(d, counts);
+    for (int64_t i = 0; d->event_bits && i < d->split_size[SQ_SPLIT_TRAIN]; i++) {
+        const int64_t example = d->split[SQ_SPLIT_TRAIN][i], start = d->start[example];
+        for (int64_t t = start; t < start + d->length[example]; t++) {
             if (d->event_bits[t * K] == SQ_BIT_NOT_ASKED) continue;
             all += 1;
             for (int k = 0; k < K; k++) counts[k] += d->event_bits[t * K + k];

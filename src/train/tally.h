@@ -26,6 +26,8 @@ void sq__tally_take(void *tally, int64_t place, int64_t example, const float *ou
 /* confusion [classes, classes] (may be NULL): as sq_run_result has it; *classes: 0 when there is none (may be NULL). */
 sq_status sq__tally_quality(const sq_tally *tally, sq_quality *quality, int64_t *confusion, int *classes, sq_error *error);
 
+/* How often the training split answers with each class is added to counts [classes]: of clients, or of events. */
+void sq__count_classes(const sq_dataset *dataset, double *counts);
 /* The metrics on `split` of giving the same outputs everywhere, those that fit the training split best. */
 sq_status sq__constant_quality(const sq_dataset *dataset, sq_split split, sq_quality *quality, sq_error *error);
 

@@ -74,8 +74,8 @@ class Targets(Case):
     def test_what_is_wrong_is_said_with_its_place(self):
         task = self.task("copy")
         text = read(self.path(task)).decode()
-        for line, says in (("  metric: auc", "train: metric is 'auc', but bits of events is asked; expected auto or one of bits, bit-errors, exact"),
-                           ("  label_smoothing: 0.1", "train: label_smoothing is 0.1, but bits of events is asked")):
+        for line, says in (("  metric: auc", "train: metric is 'auc', but the target is bits of events; expected auto or one of bits, bit-errors, exact"),
+                           ("  label_smoothing: 0.1", "train: label_smoothing is 0.1, but the target is bits of events")):
             with open(self.path("bad.yaml"), "w") as file:
                 file.write(text.replace("train.csv", "copy/train.csv").replace("\ntrain:\n", f"\ntrain:\n{line}\n"))
             message = self.refused("train", "bad.yaml", "--model", "gru", "--out", "run", says=says)

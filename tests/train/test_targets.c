@@ -259,11 +259,11 @@ static void what_does_not_suit_is_refused(void **state)
     job.mechanism = "gru";
     assert_ok(sq__fields_set(sq__train_fields, &job.train, "train", "metric", "auc", &error), &error);
     assert_int_equal(sq__train_run(&job, &result, &error), SQ_INVALID);
-    assert_string_equal(error.message, "train: metric is 'auc', but bits of events is asked; expected auto or one of bits, bit-errors, exact");
+    assert_string_equal(error.message, "train: metric is 'auc', but the target is bits of events; expected auto or one of bits, bit-errors, exact");
     assert_ok(sq__fields_set(sq__train_fields, &job.train, "train", "metric", "exact", &error), &error);
     assert_ok(sq__fields_set(sq__train_fields, &job.train, "train", "class_weights", "balanced", &error), &error);
     assert_int_equal(sq__train_run(&job, &result, &error), SQ_INVALID);
-    assert_contains(error.message, "class_weights is 'balanced', but bits of events is asked");
+    assert_contains(error.message, "class_weights is 'balanced', but the target is bits of events");
 
     next->schema->next = true;
     job = job_of(next, in_root("refused"));

@@ -273,6 +273,10 @@ static void give_key(const sq_gated_chunk *c, int64_t j, const sq_gated_gradient
     if (rule->weighs) ds = c->kernels->dot(row_of(c, &c->all->k, j), dk, D);
     back_row(c, rule->weighs ? c->step[j] : 1, c->k + j * D, c->k_size[j], dk);
     give_row(c, &to->dk, j, dk, D);
+    if (rule->delta) {                 /* before the skip adds to dv, which is dw then */
+        const float db = c->b_[j] != 0 ? c->kernels->dot(f->dw + j * M, f->u + j * M, M) / c->b_[j] * c->open[j] : 0;
+        give_row(c, &to->dstrength, j, &db, 1);
+    }
     if (rule->skips && j < c->rows) {
         const float *dout = to->dout.data + c->b * to->dout.batch + (c->first + j) * to->dout.row + c->h * to->dout.head;
         c->kernels->axpy(dv, c->all->skip[c->h], dout, M);
@@ -280,9 +284,6 @@ static void give_key(const sq_gated_chunk *c, int64_t j, const sq_gated_gradient
     }
     give_row(c, &to->dv, j, dv, M);
     if (c->W) back_gate(c, j, f->dL + j * c->W, ds, to, f->sums);
-    if (!rule->delta) return;
-    const float db = c->b_[j] != 0 ? c->kernels->dot(f->dw + j * M, f->u + j * M, M) / c->b_[j] * c->open[j] : 0;
-    give_row(c, &to->dstrength, j, &db, 1);
 }
 
 void sq__gated_give(const sq_gated_chunk *c, const sq_gated_gradients *to, const sq_gated_found *f)

@@ -24,18 +24,16 @@ sq_status sq__memory_reader(sq_plans *plans, int64_t width, int64_t values, int6
                                                          .max_length = memories, .lengths = true, .scale = 1, .threads = threads }, error);
 }
 
-static void keep_failure(sq_tape *tape, sq_status status, sq_error *error)
-{
-    if (status != SQ_OK) sq__tape_fail(tape, error);
-}
-
 sq_var *sq__memory_read(sq_plans *reader, sq_tape *tape, sq_var *u, sq_var *keys, sq_var *values, const int32_t *lengths)
 {
     const sq_attention *plan;
     sq_error error;
     if (!u || !keys || !values) return NULL;
     const int64_t B = u->shape[0];
-    keep_failure(tape, sq__plans_get(reader, B, 1, keys->shape[1], &plan, &error), &error);
+    if (sq__plans_get(reader, B, 1, keys->shape[1], &plan, &error) != SQ_OK) {
+        sq__tape_fail(tape, &error);
+        return NULL;
+    }
     sq_var *query = sq__reshape(tape, u, 3, (int64_t[]){ B, 1, u->shape[1] });
     sq_var *read = query ? sq__attention(tape, plan, &(sq_attention_inputs){ .q = query, .k = keys, .v = values, .lengths = lengths }) : NULL;
     return read ? sq__reshape(tape, read, 2, (int64_t[]){ B, values->shape[2] }) : NULL;

@@ -31,7 +31,6 @@ static sq_status create_slots(sq_luna_attention *a, sq_carry_layout *layout, con
 {
     const sq_luna_config *c = &a->config;
     const int64_t D = c->width / c->heads;
-    a->layout = layout;
     if (!layout) return SQ_OK;
     SQ_TRY(sq__carry_add(layout, prefix, "keys", 3, (const int64_t[]){ c->heads, D, c->latents }, &a->keys, error));
     return sq__carry_add(layout, prefix, "values", 3, (const int64_t[]){ c->heads, c->latents, D }, &a->values, error);
@@ -46,8 +45,8 @@ sq_status sq__luna_attention_create(sq_luna_attention *attention, sq_parameters 
     if (!config->pack_heads) a->config.pack_heads = config->heads;
     const sq_luna_config *c = &a->config;
     if (c->heads < 1 || c->pack_heads < 1 || c->width % c->heads || c->width % c->pack_heads || c->latents < 1)
-        return sq__fail(error, SQ_INVALID, "luna: %lld heads (%lld to pack) of width %lld, %lld packed rows", (long long)c->heads, (long long)c->pack_heads,
-                        (long long)c->width, (long long)c->latents);
+        return sq__fail(error, SQ_INVALID, "%s: %lld heads, %lld to pack, over a width of %lld and %lld packed rows; expected divisors of the width and at least 1 row",
+                        prefix, (long long)c->heads, (long long)c->pack_heads, (long long)c->width, (long long)c->latents);
     SQ_TRY(create_linear(&a->pack_query, &at, "pack_query", error));
     SQ_TRY(create_linear(&a->pack_key, &at, c->tied || c->causal ? "pack" : "pack_key", error));
     if (!c->tied && !c->causal) SQ_TRY(create_linear(&a->pack_value, &at, "pack_value", error));

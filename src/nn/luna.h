@@ -31,7 +31,6 @@ typedef struct sq_luna_attention {
     sq_luna_config config;
     sq_linear pack_query, pack_key, pack_value, query, key, value, output;   /* tied: keys alone */
     sq_plans *pack_plans, *plans;      /* not causal */
-    const sq_carry_layout *layout;
     int keys, values;                  /* slots; causal */
 } sq_luna_attention;
 

@@ -38,9 +38,11 @@ sq_status sq__memorizing_create(sq_memorizing *stack, sq_parameters *set, sq_car
     const int64_t width = config->layer.width;
     char name[96];
     *s = (sq_memorizing){ .config = *config, .set = set };
-    if (config->layers < 1 || config->window < 2 || config->memory < 1 || config->topk < 1 || config->topk > config->memory)
-        return sq__fail(error, SQ_INVALID, "%lld layers, window %lld, the best %lld of %lld rows of memory; expected a window of at least 2, and no more than all",
-                        (long long)config->layers, (long long)config->window, (long long)config->topk, (long long)config->memory);
+    if (config->layers < 1 || config->window < 2)
+        return sq__fail(error, SQ_INVALID, "%s: %lld layers and a window of %lld; expected at least 1 and 2", prefix, (long long)config->layers,
+                        (long long)config->window);
+    if (config->topk < 1 || config->topk > config->memory)
+        return sq__fail(error, SQ_INVALID, "%s: topk is %lld; expected 1 to the memory's %lld rows", prefix, (long long)config->topk, (long long)config->memory);
     if (!config->layer.head_size && width % config->layer.heads)
         return sq__fail(error, SQ_INVALID, "%lld heads do not divide a width of %lld", (long long)config->layer.heads, (long long)width);
     s->D = config->layer.head_size ? config->layer.head_size : width / config->layer.heads;

@@ -1,7 +1,7 @@
 /* End-to-end memory networks (Sukhbaatar et al., arXiv:1503.08895): a question reads a memory of sentences several times.
  *
  *   m_i = sum_p l_p * A x_ip + T_A(i)      c_i = sum_p l_p * C x_ip + T_C(i)      u_0 = sum_p l_p * B q_p
- *   a hop: p = softmax_i(u . m_i)   o = sum_i p_i c_i   u <- u + o          (layer-wise: u <- H u + o, then ReLU if asked)
+ *   a hop: p = softmax_i(u . m_i)   o = sum_i p_i c_i   u <- u + o, layer-wise H u + o; then ReLU if asked
  * l: position encoding over the J words of a sentence (bag of words: 1). i counts back from the question, so T says how old a sentence is.
  * Adjacent: A of hop k + 1 is C of hop k, and B is A of the first hop. Layer-wise: one A and one C for all hops, B of its own.
  *
@@ -39,7 +39,7 @@ typedef struct sq_memory_config {
     int64_t memories;                  /* S at most: the latest */
     int64_t sentence;                  /* J: events of one */
     int hops;
-    bool layerwise, relu;              /* relu: layer-wise only */
+    bool layerwise, relu;
     bool learned_question;             /* u_0 is trained; else it is the last sentence, which is then no memory */
     bool time;
     sq_memory_encoding encoding;

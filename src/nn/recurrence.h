@@ -9,8 +9,9 @@
  * What an event sees depends on its place in the stream alone, never on how a caller cuts the stream: Transformer-XL's window moves with
  * every event ("same length", as its authors evaluate; in their training early events of a segment see fewer), the segments of
  * compressed and continuous memory end at multiples of `segment` from the stream's beginning, and the rows of an unfinished one are carried
- * with the memory. So one run, segments of any lengths and single steps agree. What is kept has no gradient, but for continuous memory:
- * within a run, what a layer reads reaches the rows of the segment before, the last to be written, and no older ones (as its authors have it).
+ * with the memory. So one run, segments of any lengths and single steps agree; sticky memories until rounding moves a draw to the bin beside.
+ * What is kept has no gradient, but for continuous memory: within a run, what a layer reads reaches the rows of the segment before, the last to be
+ * written, and no older ones (as its authors have it).
  *
  * Parameters below PREFIX.I: relative_layer.h; PREFIX.I.compression.* (compression.h), PREFIX.I.long_term.* (continuous_memory.h); PREFIX.norm.*
  * (pre-norm). Carried per layer: PREFIX.I.memory [memory, width] (compressed: and a segment more; continuous: a segment at least),

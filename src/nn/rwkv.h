@@ -4,7 +4,8 @@
  * Parameters below PREFIX: time.norm.*, time.{receptance,key,value}.weight, time.{receptance,key,value}_mix [width, 1], time.rate, time.bonus [width],
  * time.output.weight; channel.norm.*, channel.{receptance,key,value}.weight, channel.{receptance,key}_mix.
  * Carried: PREFIX.time.row, PREFIX.channel.row [1, width], PREFIX.state [SQ_WKV_STATE, width].
- * Initial values by depth as the authors' code. Depends on layers.h, carry.h. */
+ * Initial values by depth as the paper's appendix has them (the authors' code takes the root of the receptance's mix where the paper halves it).
+ * Depends on layers.h, carry.h. */
 #ifndef SQ_NN_RWKV_H
 #define SQ_NN_RWKV_H
 

@@ -2,6 +2,7 @@
 """One training step of the classifier: this build against the same model in PyTorch (Debian: python3-torch), in turns in one run.
 
 Usage: bench/peer_training.py [--build BUILD] [--turns 3] [key=value ...]     (keys of training_step_torch.py; without dropout unless given)
+A GRU: attention=gru n=512 batch=64 width=256 layers=1 threads=1.
 Prints one JSON object: the least milliseconds of each side by the clock and of the processor, peak bytes, and the ratios.
 OpenBLAS, which PyTorch multiplies with there, does not know every processor and then falls back to code of 2004; its kernels are
 chosen for it here when the processor has AVX-512 or AVX2, so that the peer is what the machine can do (OPENBLAS_CORETYPE overrides).

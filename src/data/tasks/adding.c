@@ -56,10 +56,14 @@ static void data(const void *options, const void *state, FILE *out)
           "  target: {kind: number, column: sum}\n", out);
 }
 
+/* Gates that start open for as long as the sequence; few weights of the state. */
 static void settings(const void *options, FILE *out)
 {
-    (void)options;
-    sq__task_settings(out, &(sq_task_settings){ .layers = 1, .width = 128, .rate = 0.001, .epochs = 20, .batch = 32, .mechanisms = "softmax", .models = "retnet,mamba-2", .baselines = "gru,logistic" });
+    const long long n = ((const config *)options)->length;
+    fprintf(out, "models:\n  lstm: {remembered: %lld}\n  low-rank-rnn: {cell: gru, rank: 12, remembered: %lld}\n"
+                 "  kronecker: {cell: gru, factor: 4, remembered: %lld}\n", n, n, n);
+    sq__task_settings(out, &(sq_task_settings){ .layers = 1, .width = 128, .rate = 0.001, .epochs = 20, .batch = 32, .mechanisms = "softmax", .models = "lstm,low-rank-rnn,kronecker,retnet,mamba-2",
+                                                .baselines = "gru,logistic" });
 }
 
 static void readme(const void *options, const void *state, FILE *out)

@@ -97,18 +97,24 @@ sq_status sq__batcher_create(sq_batcher **batcher, const sq_dataset *dataset, sq
     return sq__no_memory(error);
 }
 
+void sq__batch_clear(sq_batch *batch)
+{
+    for (int c = 0; batch->categories && c < batch->category_count; c++) sq__free(batch->categories[c]);
+    sq__free(batch->categories);
+    sq__free(batch->numbers);
+    sq__free(batch->lengths);
+    sq__free(batch->labels);
+    sq__free(batch->targets);
+    sq__free(batch->event_labels);
+    sq__free(batch->event_bits);
+    *batch = (sq_batch){ .B = 0 };
+}
+
 void sq__batcher_destroy(sq_batcher **batcher)
 {
     if (!batcher || !*batcher) return;
     sq_batcher *b = *batcher;
-    for (int i = 0; b->batch.categories && i < b->batch.category_count; i++) sq__free(b->batch.categories[i]);
-    sq__free(b->batch.categories);
-    sq__free(b->batch.numbers);
-    sq__free(b->batch.lengths);
-    sq__free(b->batch.labels);
-    sq__free(b->batch.targets);
-    sq__free(b->batch.event_labels);
-    sq__free(b->batch.event_bits);
+    sq__batch_clear(&b->batch);
     sq__free(b->order);
     sq__free(b->place);
     sq__free(b);

@@ -18,6 +18,9 @@ typedef struct sq_batch {
     int64_t tokens;                    /* sum of lengths */
 } sq_batch;
 
+/* Frees its arrays but for `examples`, which a batch borrows. */
+void sq__batch_clear(sq_batch *batch);
+
 typedef struct sq_batcher sq_batcher;
 
 /* shuffle: a new order each epoch (training); else falling length. Every example is in exactly one batch of an epoch: the last is

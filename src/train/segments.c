@@ -17,15 +17,7 @@ sq_status sq__segments_create(sq_segments *s, int64_t length, const sq_model *mo
 
 static void free_arrays(sq_segments *s)
 {
-    for (int c = 0; s->batch.categories && c < s->batch.category_count; c++) sq__free(s->batch.categories[c]);
-    sq__free(s->batch.categories);
-    sq__free(s->batch.numbers);
-    sq__free(s->batch.lengths);
-    sq__free(s->batch.labels);
-    sq__free(s->batch.targets);
-    sq__free(s->batch.event_labels);
-    sq__free(s->batch.event_bits);
-    s->batch = (sq_batch){ .B = 0 };
+    sq__batch_clear(&s->batch);
     s->room = 0;
 }
 
